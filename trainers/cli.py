@@ -1,0 +1,153 @@
+"""The command line of a job: `python jobs/NAME.py [VERB] [--config FILE] [--section.key VALUE …]`."""
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainers import config
+from trainers.display import Display
+from trainers.errors import Interrupted, RequestError, TrainersError
+from trainers.experiment import Experiment
+from trainers.summary import Summary
+
+VERBS = {
+    "train": "train, evaluate and register (the default)",
+    "plan": "what would run, on what; trains nothing",
+    "evaluate": "a trained model on a split: accuracy, confusion matrix, most confused, top losses",
+    "predict": "images (files, folders, URLs) to classes",
+}
+
+
+def main(job: str, argv: Sequence[str] | None = None) -> int:
+    """Runs a job's command line and returns its exit code: 0 done, 1 the work failed, 2 the request was wrong.
+
+    Args:
+        job: the job's file, jobs/NAME.py; the experiment lies beside it in NAME.yaml.
+        argv: the arguments after the file's name, by default those of this process.
+    """
+    try:
+        return _run(Path(job), list(sys.argv[1:] if argv is None else argv))
+    except TrainersError as error:
+        return _told(error)
+    except KeyboardInterrupt:
+        return Interrupted.exit_code
+    except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(job: Path, argv: list[str]) -> int:
+    verb = _take_verb(argv)
+    parser = _parser(job, verb)
+    arguments, flags = config.parse(parser, argv)
+    experiment = config.load(arguments.config, flags)
+    if getattr(arguments, "resume", None):
+        from trainers.verbs.train import resumed_experiment
+
+        experiment = resumed_experiment(arguments.resume, experiment, flags)
+    display = Display(experiment.log.level)
+    summary = Summary()
+    if arguments.summary is not None and not arguments.summary.absolute().parent.is_dir():
+        raise RequestError(f"--summary: no folder {arguments.summary.parent} to write into")
+    try:
+        _call(verb, arguments, experiment, display, summary)
+    finally:
+        display.close()
+        summary.write(arguments.summary)
+    return 0
+
+
+def _call(verb: str, arguments: argparse.Namespace, experiment: Experiment, display: Display, summary: Summary) -> None:
+    # Imported here: torch, ray and mlflow take seconds, which a wrong flag need not wait for.
+    if verb == "train":
+        from trainers.verbs.train import train
+
+        train(experiment, display, summary, resume=arguments.resume)
+    elif verb == "plan":
+        from trainers.verbs.plan import plan
+
+        plan(experiment, display, summary)
+    elif verb == "evaluate":
+        from trainers.verbs.evaluate import evaluate
+
+        evaluate(experiment, display, summary, model=arguments.model, split=arguments.split)
+    else:
+        from trainers.verbs.predict import predict
+
+        predict(experiment, display, summary, paths=arguments.paths, model=arguments.model, as_json=arguments.json)
+
+
+def _told(error: TrainersError) -> int:
+    for line in str(error).splitlines():
+        print(f"{'stopped' if isinstance(error, Interrupted) else 'error'}: {line}", file=sys.stderr)  # noqa: T201
+    return error.exit_code
+
+
+def _take_verb(argv: list[str]) -> str:
+    if not argv or argv[0].startswith("-"):
+        return "train"
+    verb = argv.pop(0)
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(VERBS)}"
+        raise RequestError(f"{verb}: no such verb; {hint}")
+    return verb
+
+
+def _parser(job: Path, verb: str) -> config.Parser:
+    verbs = "\n".join(f"  {name:<9} {meaning}" for name, meaning in VERBS.items())
+    parser = config.Parser(
+        prog=f"python {job.name}" if job.parent == Path() else f"python {os.path.relpath(job)}",
+        usage="%(prog)s [VERB] [PATH …] [--config FILE] [--section.key VALUE …]",
+        description=f"verbs:\n{verbs}\n\nOptions come from the YAML file, then the environment "
+        f"(TRAINERS__DATA__IMAGE_SIZE=64), then flags (--data.image-size 64); the later win.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    beside = job.with_suffix(".yaml")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", default=beside, help=f"the experiment (default: {beside.name})"
+    )
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="write what came out as JSON")
+    if verb == "train":
+        parser.add_argument("--resume", metavar="RUN", help="go on with the run of this id from its last checkpoint")
+    if verb in ("evaluate", "predict"):
+        parser.add_argument(
+            "--model",
+            metavar="MODEL",
+            help="models:/NAME/VERSION, models:/NAME@ALIAS or a folder (default: the champion)",
+        )
+    if verb == "evaluate":
+        parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="which images")
+    if verb == "predict":
+        parser.add_argument("paths", nargs="*", metavar="PATH", help="images: files, folders, http(s) URLs")
+        parser.add_argument("--json", action="store_true", help="one JSON object per image")
+    return parser
+
+
+def service(argv: Sequence[str] | None = None) -> int:
+    """The console script `trainers`: commands of the service that belong to no job."""
+    try:
+        parser = config.Parser(prog="trainers", description="commands of the service that belong to no job")
+        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=config.Parser)
+        ui = commands.add_parser("ui", help="the MLflow UI on the local store")
+        ui.add_argument("--storage", type=Path, default=Path("runs"), help="as storage.path (default: runs)")
+        ui.add_argument("--port", type=int, default=5000, help="on 127.0.0.1 (default: 5000)")
+        replay = commands.add_parser("replay", help="send to MLflow what a run could not send")
+        replay.add_argument("folder", type=Path, metavar="FOLDER", help="the run's folder, such as runs/training/RUN")
+        replay.add_argument("--uri", help="MLflow tracking URI (default: the run's)")
+        arguments = parser.parse_args(argv)
+        Display()
+        from trainers import tracking
+
+        if arguments.command == "ui":
+            tracking.serve_ui(arguments.storage.resolve(), arguments.port)
+        else:
+            count = tracking.replay(arguments.folder, arguments.uri)
+            print(f"sent {count} records of {arguments.folder}")  # noqa: T201
+    except TrainersError as error:
+        return _told(error)
+    return 0

@@ -1,0 +1,111 @@
+"""Starts a local Ray or joins the cluster that this process belongs to, without its chatter."""
+
+import logging
+import os
+import threading
+import warnings
+from typing import Any
+
+from trainers.errors import RequestError
+
+# Set before ray is imported; what the user has set wins.
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # each run waits about two of these at its end
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the coming default; leaves CUDA_VISIBLE_DEVICES alone on CPU workers
+}
+# Only where nothing but this process uses Ray: no machine is reclaimed, nobody reads the metrics.
+LOCAL_SETTINGS = {
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_enable_metrics_collection": "0",
+}
+QUIET_SETTINGS = {
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
+}
+
+
+class Runtime:
+    """Ray, started in the background while other things are made ready.
+
+    Joins the cluster at RAY_ADDRESS (which Ray sets for submitted jobs), else starts a Ray of its own on this machine.
+
+    Args:
+        workers: how many workers a local Ray must have room for at least.
+        verbose: let Ray speak.
+    """
+
+    def __init__(self, workers: int | None, *, verbose: bool) -> None:
+        self.address = os.environ.get("RAY_ADDRESS")
+        self.verbose = verbose
+        self._workers = workers
+        self._error: BaseException | None = None
+        self._up, self._end = threading.Event(), threading.Event()
+        for name, value in self._settings().items():
+            os.environ.setdefault(name, value)
+        self._thread = threading.Thread(target=self._live, name="ray", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Waits until Ray is up.
+
+        Raises:
+            RequestError: the cluster at RAY_ADDRESS cannot be joined.
+        """
+        self._up.wait()
+        if self._error is not None:
+            if self.address:
+                cause = str(self._error).strip().splitlines()[0] if str(self._error).strip() else repr(self._error)
+                raise RequestError(f"RAY_ADDRESS: cannot join the Ray cluster at {self.address}: {cause}") from None
+            raise self._error
+
+    def stop(self) -> None:
+        """Ends what was started; on a cluster, leaves it. Workers of this job end with it."""
+        self._end.set()
+        self._thread.join()
+
+    def _settings(self) -> dict[str, str]:
+        settings = dict(SETTINGS)
+        if not self.address:
+            settings |= LOCAL_SETTINGS
+        if not self.verbose:
+            settings |= QUIET_SETTINGS
+        return settings
+
+    def _live(self) -> None:
+        # Linux ends Ray's processes with the thread that started them (PR_SET_PDEATHSIG), so it stays until the end.
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                import ray
+
+                ray.init(**self._options())
+                # Imported here, beside the start of the workers' processes, rather than after it.
+                import ray.train.torch
+        except BaseException as error:
+            self._error = error
+        self._up.set()
+        self._end.wait()
+        import ray
+
+        ray.shutdown()
+
+    def _options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "logging_level": logging.INFO if self.verbose else logging.ERROR,
+            "log_to_driver": self.verbose,
+            "configure_logging": self.verbose,
+        }
+        if self.address:
+            return {"address": self.address, **options}
+        # "local": a file left by a cluster that has died must not make Ray try to join it.
+        cores = os.cpu_count() or 1
+        return {
+            "address": "local",
+            "num_cpus": max(cores, self._workers or 1),
+            "include_dashboard": False,
+            **options,
+        }

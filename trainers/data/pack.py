@@ -1,0 +1,191 @@
+"""A source decoded once into a fixed-size uint8 array on local disk.
+
+    storage/packs/KEY/images.u8      bytes [N, size, size, 3], in the order of names
+                      index.json     names, labels, given splits, classes, unreadable images with their causes
+                      manifest.json  byte size and SHA-256 of the two
+
+KEY is a hash of what the pack is made from: format, source, each image's name, size, stamp and class, image size and
+fit. The seed, the shares of the splits and the augmentation are not part of it: changing them packs nothing anew.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.data.files import locked, require_space, writing
+from trainers.data.listing import Listing, Progress
+from trainers.data.packing import IMAGES, INDEX, MANIFEST, pack_key, short_hash, sync, write_pack
+from trainers.data.source import list_source
+from trainers.data.unreadable import apply_policy
+from trainers.experiment import Data
+
+log = logging.getLogger("trainers")
+
+
+class _DamagedError(ValueError):
+    """A pack's folder does not hold what its manifest says."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pack:
+    """Decoded images and what is known of them.
+
+    Attributes:
+        images: bytes [N, size, size, 3], mapped from disk, read-only.
+        labels: class numbers [N].
+        names: of the images in the source, sorted.
+        given: `Split` codes [N] that the source gives, -1 where it leaves them to the seed.
+        classes: class names, by number.
+        unreadable: name and cause of each image that was left out.
+        fingerprint: hash of pixels, classes and names: the identity of the content.
+        key: hash of what the pack was made from, the name of its folder.
+        folder: where it lies.
+        originals: size in bytes and CRC-32 of each image file, [N, 2].
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    names: list[str]
+    given: NDArray[np.int8]
+    classes: tuple[str, ...]
+    unreadable: list[tuple[str, str]]
+    fingerprint: str
+    key: str
+    folder: Path
+    originals: NDArray[np.int64]
+
+    def split_fingerprint(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> str:
+        """Identity of the samples `indices` in any order: their names, classes and original files.
+
+        It does not depend on image size, fit or packing, so it tells whether two models were tested on the same photos.
+        """
+        rows = sorted([self.names[i], self.classes[self.labels[i]], *self.originals[i].tolist()] for i in indices)
+        return short_hash(rows)
+
+
+def open_pack(data: Data, storage: Path, *, progress: Progress | None = None) -> Pack:
+    """Open the pack of `data` below `storage`, packing it first if it is not there or damaged.
+
+    Safe to call from several processes at once: one packs, the others wait for it.
+
+    Raises:
+        RequestError: the source cannot be listed; the disk is too small; a class has no readable image; or what
+            `data.unreadable` asks for.
+        WorkError: S3 went away while packing.
+    """
+    listing = list_source(data, storage, progress)
+    folder = storage / "packs" / pack_key(data, listing)
+    pack = load_pack(folder)
+    if pack is None:
+        with locked(folder.with_suffix(".lock")), writing(folder):
+            pack = _load_or_build(folder, data, listing, progress)
+    moved = apply_policy(data.unreadable, listing, pack.unreadable)
+    if not moved:
+        return pack
+    # What is left is what the pack holds, so it becomes the pack of what is left.
+    remaining = list_source(data, storage, progress)
+    target = folder.with_name(pack_key(data, remaining))
+    with locked(target.with_suffix(".lock")), writing(target):
+        if folder.exists() and not target.exists():
+            folder.rename(target)
+    return open_pack(data, storage, progress=progress)
+
+
+def reopen_pack(key: str, data: Data, storage: Path) -> Pack:
+    """Open a pack whose key is known, without listing the source; packed here if this machine does not have it.
+
+    Raises:
+        RequestError: as `open_pack`.
+    """
+    with suppress(_DamagedError):
+        if (pack := _load(storage / "packs" / key)) is not None:
+            return pack
+    return open_pack(data, storage)
+
+
+def load_pack(folder: Path) -> Pack | None:
+    """The pack in `folder`; None if there is none, or none that is whole: `open_pack` says so and packs it again."""
+    try:
+        return _load(folder)
+    except _DamagedError:
+        return None
+
+
+def _load(folder: Path) -> Pack | None:
+    """The pack in `folder`, checked against its manifest; None if there is none; raises _DamagedError."""
+    if not folder.exists():
+        return None
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        for name in (IMAGES, INDEX):
+            _verify(folder / name, **manifest[name])
+        index = json.loads((folder / INDEX).read_bytes())
+        shape = (len(index["names"]), index["image_size"], index["image_size"], 3)
+        images = np.memmap(folder / IMAGES, np.uint8, mode="r", shape=shape)
+    except OSError as error:
+        raise _DamagedError(f"{Path(str(error.filename)).name}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _DamagedError(str(error)) from error
+    return Pack(
+        images=images,
+        labels=np.array(index["labels"], np.int64),
+        names=index["names"],
+        given=np.array(index["given"], np.int8),
+        classes=tuple(index["classes"]),
+        unreadable=[(name, cause) for name, cause in index["unreadable"]],
+        fingerprint=index["fingerprint"],
+        key=folder.name,
+        folder=folder,
+        originals=np.array(index["originals"], np.int64),
+    )
+
+
+def _verify(path: Path, bytes: int, sha256: str) -> None:
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size != bytes:
+            raise _DamagedError(f"{path.name} has {size} bytes and should have {bytes}")
+        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+            raise _DamagedError(f"{path.name} does not have the content that was written")
+
+
+def _load_or_build(folder: Path, data: Data, listing: Listing, progress: Progress | None) -> Pack:
+    """Under the lock: what another process has made meanwhile, or a new pack."""
+    try:
+        if (pack := _load(folder)) is not None:
+            return pack
+    except _DamagedError as damage:
+        log.warning("pack %s is damaged (%s) and is packed again", folder, damage)
+    aside = folder.with_suffix(".part")
+    _remove_leftovers(folder.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        pixels = len(listing.items) * data.image_size**2 * 3
+        require_space(aside, pixels + 1000 * len(listing.items))  # the index takes less than 1000 bytes an image
+        write_pack(aside, data, listing, progress)
+        shutil.rmtree(folder, ignore_errors=True)
+        aside.rename(folder)
+        sync(folder.parent)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    pack = _load(folder)
+    assert pack is not None
+    return pack
+
+
+def _remove_leftovers(packs: Path) -> None:
+    """Removes what killed packings left: their locks are free."""
+    for aside in packs.glob("*.part"):
+        with suppress(BlockingIOError), locked(aside.with_suffix(".lock"), wait=False):
+            shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,34 @@
+"""A pack and which of its samples are for what."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainers.data.listing import Split
+from trainers.data.pack import Pack
+from trainers.data.splits import assign
+from trainers.experiment import Data
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """Places in the pack of the samples of each split, ascending, [n] int64."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+    def items(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Name and samples of each split."""
+        yield from (("train", self.train), ("validation", self.validation), ("test", self.test))
+
+
+def splits_of(pack: Pack, data: Data, seed: int) -> Splits:
+    """The splits that the source gives, or that the seed makes where it gives none.
+
+    Raises:
+        RequestError: the shares asked for leave too little for training.
+    """
+    codes = assign(pack.names, pack.labels, pack.given, validation=data.validation, test=data.test, seed=seed)
+    return Splits(*(np.flatnonzero(codes == split) for split in (Split.TRAIN, Split.VALIDATION, Split.TEST)))

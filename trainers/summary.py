@@ -1,0 +1,55 @@
+"""What came out of a run, for scripts: the JSON object of `--summary FILE`."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+PHASES = ("plan", "pack", "start", "train", "evaluate", "register", "total")
+
+
+@dataclass
+class RegisteredModel:
+    """The model version that the best weights became; None where nothing was registered."""
+
+    name: str | None = None
+    version: str | None = None
+    alias: str | None = None
+
+
+@dataclass
+class Summary:
+    """The fields of the JSON object, in its order. Times in seconds; `status` is MLflow's."""
+
+    run_id: str | None = None
+    status: str = "FAILED"
+    model: RegisteredModel = field(default_factory=RegisteredModel)
+    metrics: dict[str, dict[str, float]] = field(default_factory=lambda: {"train": {}, "validation": {}, "test": {}})
+    seconds: dict[str, float | None] = field(default_factory=lambda: dict.fromkeys(PHASES))
+    samples_per_second: float | None = None
+    world_size: int | None = None
+    global_batch: int | None = None
+    micro_batch: int | None = None
+    checkpoint: str | None = None
+
+    def __post_init__(self) -> None:
+        self._started = time.perf_counter()
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Measures how long a phase takes; several parts of one phase add up."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = (self.seconds[name] or 0.0) + time.perf_counter() - started
+
+    def write(self, path: Path | None) -> None:
+        """Writes the object, whole or not at all."""
+        self.seconds["total"] = time.perf_counter() - self._started
+        if path is not None:
+            aside = path.with_name(f".{path.name}.tmp")
+            aside.write_text(json.dumps(asdict(self), indent=2) + "\n")
+            aside.replace(path)
