@@ -157,7 +157,8 @@ def _explain(error: ValidationError, layers: Mapping[str, Tree]) -> Iterator[str
             known = list(option_names()) if "." in path else list(Experiment.model_fields)
             yield _unknown(path, known, _where(mistake["loc"], layers))
         elif mistake["type"] in ("model_type", "dict_type"):
-            yield f"{path}: is a section, `{path}: {{option: value}}`, not {mistake['input']!r} ({_where(mistake['loc'], layers)})"
+            where = _where(mistake["loc"], layers)
+            yield f"{path}: is a section, `{path}: {{option: value}}`, not {mistake['input']!r} ({where})"
         elif mistake["type"] == "value_error":  # a rule between options: its text begins with the key
             yield f"{path}.{mistake['ctx']['error']}" if path else str(mistake["ctx"]["error"])
         else:

@@ -1,10 +1,13 @@
 """Tracking against real stores: SQLite, and an MLflow server that goes away and comes back."""
 
+import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -115,10 +118,9 @@ def steps(uri: str, run_id: str, metric: str = "train/loss") -> list[int]:
 def test_a_run_is_recorded_whole(uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     recorder = start(uri, tmp_path, params={"long": "x" * 9000, **{f"p{number}": number for number in range(150)}})
     (recorder.folder / "curves.png").write_bytes(b"picture")
+    begin = 1_700_000_000_000
     for step in range(1200):
-        recorder.log(
-            {"train/loss": 1 / (step + 1), "validation/accuracy": float("nan")}, step, 1_700_000_000_000 + step
-        )
+        recorder.log({"train/loss": 1 / (step + 1), "validation/accuracy": float("nan")}, step, begin + step)
     recorder.tag({"restarts": 1, "uri": "http://me:secret@there/x"})
     recorder.artifact(recorder.folder / "curves.png", "pictures")
 
@@ -151,6 +153,37 @@ def test_sqlite_keeps_its_artifacts_beside_itself(tmp_path: Path, monkeypatch: p
 
     assert (tmp_path / "runs" / "artifacts" / recorder.run_id / "artifacts" / "file").is_file()
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_two_first_runs_at_once_share_one_new_store(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from trainers.tracking import Recorder\n"
+        "folder = Path(sys.argv[2])\n"
+        "recorder = Recorder.start(sys.argv[1], 'pets', lambda run_id: folder / run_id, 'a run', {}, {}, False)\n"
+        "assert recorder.finish('FINISHED')\n"
+    )
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    command = [sys.executable, "-c", script, uri, str(tmp_path)]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in both:
+        _, errors = process.communicate()
+        assert (process.returncode, errors) == (0, ""), "and MLflow says nothing"
+
+    client = tracking.connect(uri)
+    [experiment] = [found for found in client.search_experiments() if found.name == "pets"]
+    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FINISHED"] * 2
+
+
+def test_a_database_of_another_mlflow_version_says_how_to_upgrade(sqlite: str, tmp_path: Path) -> None:
+    tracking.connect(sqlite)
+    copy = tmp_path / "old.db"
+    shutil.copyfile(sqlite.removeprefix("sqlite:///"), copy)
+    with contextlib.closing(sqlite3.connect(copy)) as database:
+        database.execute("UPDATE alembic_version SET version_num = '0123'")
+        database.commit()
+
+    with pytest.raises(RequestError, match=f"back it up, then run `mlflow db upgrade sqlite:///{copy}`"):
+        tracking.connect(f"sqlite:///{copy}")
 
 
 def test_one_bad_value_does_not_stop_the_rest(uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -41,7 +41,9 @@ def test_values_keep_the_underscores_that_names_of_flags_do_not(tmp_path):
 
 
 def test_null_unsets_an_option_and_none_is_a_word(tmp_path):
-    experiment = read(tmp_path, "training: {micro_batch: 8}", "--training.micro-batch", "null", "--model.weights", "none")
+    experiment = read(
+        tmp_path, "training: {micro_batch: 8}", "--training.micro-batch", "null", "--model.weights", "none"
+    )
     assert experiment.training.micro_batch is None
     assert experiment.model.weights == "none"
 

@@ -82,6 +82,8 @@ class Runtime:
                 warnings.simplefilter("ignore")
                 import ray
 
+                if not self.verbose:
+                    logging.getLogger("ray").setLevel(logging.ERROR)
                 ray.init(**self._options())
                 # Imported here, beside the start of the workers' processes, rather than after it.
                 import ray.train.torch

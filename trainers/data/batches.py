@@ -1,5 +1,6 @@
 """The splits of a pack as batches on the device that trains: no Python per sample, no wait for the host."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -46,7 +47,10 @@ class Samples:
 
     def __init__(self, pack: Pack, device: torch.device) -> None:
         self.device = device
-        self.images = torch.from_numpy(pack.images)
+        with warnings.catch_warnings():
+            # The pack is mapped read-only, which torch cannot express; nothing here writes to it.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            self.images = torch.from_numpy(pack.images)
         self.labels = torch.from_numpy(pack.labels).to(device)
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)

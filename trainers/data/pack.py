@@ -107,10 +107,7 @@ def reopen_pack(key: str, data: Data, storage: Path) -> Pack:
     Raises:
         RequestError: as `open_pack`.
     """
-    with suppress(_DamagedError):
-        if (pack := _load(storage / "packs" / key)) is not None:
-            return pack
-    return open_pack(data, storage)
+    return load_pack(storage / "packs" / key) or open_pack(data, storage)
 
 
 def load_pack(folder: Path) -> Pack | None:

@@ -70,7 +70,7 @@ def _connected(url: str) -> Iterator[tuple[Any, str, str]]:
     parts = urlsplit(url)
     client = None
     try:
-        client = boto3.client("s3", config=_CONFIG)
+        client = boto3.Session().client("s3", config=_CONFIG)  # not the default session, which keeps its first keys
         yield client, parts.netloc, parts.path.lstrip("/")
     except (BotoCoreError, ClientError, ValueError) as error:
         raise RequestError(f"{url}: {_explain(error, client)}") from error

@@ -107,7 +107,7 @@ def picture(animal: str, dice: Random) -> Image.Image:
     pen.dye(dice)
     if seated or dice.random() < 0.8:
         _body(pen, animal, dice)
-    pen.turn *= cmath.rect(1, dice.gauss(0, 0.25))
+    pen.turn *= cmath.rect(1, dice.gauss(0, 0.22))
     (_cat if animal == "cat" else _dog)(pen, dice)
     if dice.random() < 0.15:  # a ball or a box in front of a lower corner
         x, y, r = dice.choice((0.08, 0.92)) * side, dice.uniform(0.7, 0.95) * side, dice.uniform(0.1, 0.22) * side
@@ -224,7 +224,7 @@ _DOG_EARS = (  # hanging, long, folded over
     _curve(-0.3, -0.85, -0.75, -1.2, -1.25, -0.75, -1.3, -0.2, -1.05, -0.15, -0.8, -0.4),
 )
 _DOG_MUZZLE = _whole(0, -0.05, 0.16, -0.05, 0.5, 0.4, 0.46, 0.95, 0, 0.98)
-_DOG_NOSE = _whole(0, 0.14, 0.3, 0.14, 0.2, 0.42, 0, 0.5)
+_DOG_NOSE = _whole(0, 0.1, 0.36, 0.1, 0.24, 0.44, 0, 0.52)
 _DOG_MOUTH = _line(-0.34, 0.72, -0.14, 0.78, 0, 0.68, 0, 0.4, 0, 0.68, 0.14, 0.78, 0.34, 0.72)
 _DOG_TONGUE = _whole(0, 0.72, 0.17, 0.72, 0.2, 1.15, 0, 1.25)
 _TAILS = {
@@ -253,7 +253,7 @@ def _body(pen: _Pen, animal: str, dice: Random) -> None:
 
 
 def _cat(pen: _Pen, dice: Random) -> None:
-    inner = _mix(pen.fur, _PINK, dice.uniform(0.3, 0.8))
+    inner = _mix(pen.fur, _PINK, dice.uniform(0.5, 0.9))
     for ear, hollow in ((_CAT_EAR, _CAT_HOLLOW), (_mirrored(_CAT_EAR), _mirrored(_CAT_HOLLOW))):
         pen.furry(ear)
         pen.fill(hollow, inner)
@@ -262,10 +262,10 @@ def _cat(pen: _Pen, dice: Random) -> None:
     if dice.random() < 0.5:
         for x in (-0.17, 0.17):
             pen.fill(_oval(x + look, 0.42, 0.24, 0.2), _mix(pen.second, _WHITE, 0.4))
-    lid, slit = dice.uniform(0.17, 0.24), dice.uniform(0.04, 0.08)
+    lid, slit = dice.uniform(0.2, 0.26), dice.uniform(0.05, 0.09)
     for x, slant in ((look - 0.42, 0.25), (look + 0.42, -0.25)):
-        pen.fill(_oval(x, -0.06, 0.27, lid + 0.04, slant), _INK)
-        pen.fill(_oval(x, -0.06, 0.23, lid, slant), iris)
+        pen.fill(_oval(x, -0.06, 0.31, lid + 0.05, slant), _INK)
+        pen.fill(_oval(x, -0.06, 0.27, lid, slant), iris)
         pen.fill(_oval(x, -0.06, slit, lid - 0.01), _INK)
         pen.fill(_oval(x + 0.06, -0.14, 0.045, 0.045), _WHITE)
     pen.fill(_CAT_NOSE + look, _mix(_PINK, _INK, dice.choice((0.0, 0.3, 0.85))))
@@ -279,18 +279,18 @@ def _cat(pen: _Pen, dice: Random) -> None:
 
 def _dog(pen: _Pen, dice: Random) -> None:
     pen.furry(_DOG_FACE)
-    look, rim = dice.uniform(-0.14, 0.14), dice.choice((_WHITE, pen.ink))
+    look = dice.uniform(-0.14, 0.14)
     pen.fill(_DOG_MUZZLE + look, _mix(pen.fur, dice.choice((pen.second, _INK, _WHITE)), dice.uniform(0.2, 0.7)))
     iris = _mix(dice.choice(_IRISES), _INK, 0.55)
     for x in (look - 0.37, look + 0.37):
-        for r, colour in ((0.17, rim), (0.135, iris), (0.08, _INK)):
+        for r, colour in ((0.16, pen.ink), (0.14, iris), (0.09, _INK)):
             pen.fill(_oval(x, -0.2, r, r), colour)
         pen.fill(_oval(x + 0.05, -0.26, 0.045, 0.045), _WHITE)
-    if dice.random() < 0.45:
+    if dice.random() < 0.55:
         pen.fill(_DOG_TONGUE + look, _mix(_PINK, (210, 70, 90), dice.uniform(0.2, 0.8)))
     pen.stroke(_DOG_MOUTH + look, pen.ink, 0.055)
     pen.fill(_DOG_NOSE + look, _mix(_INK, (150, 96, 84), dice.choice((0.0, 0.0, 0.8))))
-    pen.fill(_oval(look - 0.06, 0.22, 0.07, 0.035), _mix(_INK, _WHITE, 0.6))
+    pen.fill(_oval(look - 0.07, 0.2, 0.07, 0.035), _mix(_INK, _WHITE, 0.6))
     ear, dyed = dice.choice(_DOG_EARS), dice.choice((None, None, _mix(pen.fur, _INK, 0.3), pen.second))
     pen.furry(ear, dyed)
     pen.furry(_mirrored(ear), dyed)

@@ -82,11 +82,10 @@ def _construct(model: Model, classes: int, image_size: int) -> nn.Module:
 
 def _replace_head(module: nn.Module, classes: int) -> str:
     """Gives a torchvision classifier, whose last layer has ImageNet's 1,000 outputs, `classes` of them."""
-    name, last = next(
-        (name, layer)
-        for name, layer in reversed(list(module.named_modules()))
-        if isinstance(layer, nn.Linear | nn.Conv2d)
-    )
+    layers: list[tuple[str, nn.Linear | nn.Conv2d]] = [
+        (name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)
+    ]
+    name, last = layers[-1]
     replacement: nn.Module
     if isinstance(last, nn.Linear):
         replacement = nn.Linear(last.in_features, classes)

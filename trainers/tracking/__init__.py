@@ -2,7 +2,7 @@
 
 from trainers.tracking.champion import Decision, promote
 from trainers.tracking.client import connect, quiet, shown, tracking_uri
-from trainers.tracking.recorder import Recorder
+from trainers.tracking.recorder import Recorder, Status
 from trainers.tracking.registry import CHAMPION, Version, VersionInfo, fetch, find_version, register, versions
 from trainers.tracking.resend import replay
 from trainers.tracking.ui import serve_ui
@@ -11,6 +11,7 @@ __all__ = [
     "CHAMPION",
     "Decision",
     "Recorder",
+    "Status",
     "Version",
     "VersionInfo",
     "connect",

@@ -77,7 +77,7 @@ class Sender(threading.Thread):
                 failures += 1
                 if failures == 1:
                     log.warning("%s; the run goes on, its records wait in %s", one_line(error), self._journal.folder)
-                pause = min(2.0**failures, _LONGEST_PAUSE_S)
+                pause = min(2.0 ** min(failures, 10), _LONGEST_PAUSE_S)
                 self._wake.set()
                 if last:
                     self._stop_now.wait(0.5)

@@ -17,6 +17,8 @@ def serve_ui(storage: Path, port: int) -> None:
     if not (storage / "mlflow.db").is_file():
         raise RequestError(f"ui: nothing is recorded in {storage} yet; train first, or give another --storage")
     quiet()
+    # The server's job runner serves evaluations of language models; it would cost a process and its memory.
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     local = f"sqlite:///{storage.absolute()}/mlflow.db"
     options = ["--backend-store-uri", local, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     # In the place of this process, so that Ctrl-C and signals are the server's own.

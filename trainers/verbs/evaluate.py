@@ -40,8 +40,10 @@ def evaluate(experiment: Experiment, display: Display, summary: Summary, *, mode
     summary.model.name, summary.model.version = found.name, found.version
     summary.metrics[split] = {"loss": float(results.losses.mean()), "accuracy": results.accuracy}
     summary.status = "FINISHED"
+    metrics = summary.metrics[split]
     display.result(
-        f"{found.reference} on {split}: accuracy {results.accuracy:.4f}, loss {results.losses.mean():.4f}, {len(indices):,} images"
+        f"{found.reference} on {split}: accuracy {metrics['accuracy']:.4f}, loss {metrics['loss']:.4f}, "
+        f"{len(indices):,} images"
     )
     for truth, predicted, count in results.most_confused(ROWS):
         display.say(f"  {truth} taken for {predicted}: {count}")

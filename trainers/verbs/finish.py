@@ -91,9 +91,8 @@ def _say(run: Run, pictures: Path) -> None:
     say(f"validation accuracy {metrics['validation']['accuracy']:.4f}{tested}")
     say(f"registered  {model.name} version {model.version}{champion}")
     say(f"pictures    {_near(pictures)}")
-    say(
-        f"predict     {command('predict', 'PATH', *(() if model.alias else (f'--model models:/{model.name}/{model.version}',)))}"
-    )
+    which = [] if model.alias else [f"--model models:/{model.name}/{model.version}"]
+    say(f"predict     {command('predict', 'PATH', *which)}")
     if run.uri.startswith("sqlite:"):
         say(f"look        make ui   (or: mlflow ui --backend-store-uri {run.uri})")
     else:

@@ -27,7 +27,8 @@ class Results:
     @property
     def truth(self) -> np.ndarray:
         """The true class of each sample [n]."""
-        return self.pack.labels[self.indices]
+        labels: np.ndarray = self.pack.labels[self.indices]
+        return labels
 
     @property
     def predicted(self) -> np.ndarray:

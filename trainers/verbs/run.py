@@ -65,7 +65,7 @@ class Run:
         options = self.experiment
         measure = options.tracking.system_metrics
         if resume:
-            return Recorder.resume(self.uri, resume, self.folder(resume), system_metrics=measure)
+            return Recorder.resume(self.uri, resume, self.folder, system_metrics=measure)
         recorder = Recorder.start(
             self.uri,
             options.mlflow_experiment,

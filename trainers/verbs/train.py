@@ -17,7 +17,7 @@ from trainers.errors import Interrupted, RequestError
 from trainers.events import Event
 from trainers.experiment import Experiment
 from trainers.summary import Summary
-from trainers.tracking import Recorder
+from trainers.tracking import Recorder, Status
 from trainers.verbs import finish, plan
 from trainers.verbs.run import SEND_SECONDS, Run, command
 
@@ -112,7 +112,7 @@ def _record(run: Run, resume: str | None) -> Recorder:
     return recorder
 
 
-def _close(recorder: "Future[Recorder]", status: str, summary: Summary) -> None:
+def _close(recorder: "Future[Recorder]", status: Status, summary: Summary) -> None:
     summary.status = status
     try:
         recorder.result().finish(status, wait_s=SEND_SECONDS)

@@ -14,7 +14,7 @@ from images import cats_and_dogs, photo, tree, zipped
 
 from trainers.data import packing
 from trainers.data.decode import decode
-from trainers.data.pack import load_pack, open_pack
+from trainers.data.pack import load_pack, open_pack, reopen_pack
 from trainers.data.splits import UNSPLIT
 from trainers.errors import RequestError
 from trainers.experiment import Data
@@ -86,6 +86,13 @@ def test_the_second_opening_packs_nothing(photos, storage, monkeypatch):
     assert again is not None
     assert again.fingerprint == first.fingerprint
     assert load_pack(storage / "packs" / "0123") is None
+
+
+def test_a_pack_is_opened_by_its_key_without_the_source_and_packed_where_it_is_missing(photos, storage, tmp_path):
+    pack = open_pack(data(photos), storage)
+    assert reopen_pack(pack.key, data(photos), tmp_path / "elsewhere").fingerprint == pack.fingerprint
+    shutil.rmtree(photos)
+    assert reopen_pack(pack.key, data(photos), storage).fingerprint == pack.fingerprint
 
 
 def test_what_changes_the_pixels_changes_the_key_and_what_does_not_does_not(photos, storage):

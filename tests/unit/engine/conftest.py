@@ -38,12 +38,12 @@ def make_pack(count: int = 48) -> Pack:
     )
 
 
-@pytest.fixture()
+@pytest.fixture
 def pack() -> Pack:
     return make_pack()
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_loop(pack, tmp_path) -> Callable[..., Loop]:
     def make(**options: dict) -> Loop:
         return loop_over(pack, tmp_path / "checkpoints", World(), **options)

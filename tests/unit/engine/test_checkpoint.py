@@ -15,7 +15,7 @@ def checkpoint(epoch, best=1):
     return Checkpoint(epoch, {"weight": torch.full((3,), float(epoch))}, {"optimizer": {"lr": 0.1}}, history)
 
 
-@pytest.fixture()
+@pytest.fixture
 def store(tmp_path):
     return CheckpointStore(tmp_path / "checkpoints")
 

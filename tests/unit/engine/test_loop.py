@@ -28,7 +28,9 @@ def test_it_learns(make_loop):
 
 def test_accumulated_micro_batches_make_the_same_step(make_loop):
     whole, parts = make_loop(), make_loop(training={"micro_batch": 3})
-    assert [row["train/loss"] for row in rows(parts)] == pytest.approx([row["train/loss"] for row in rows(whole)], abs=1e-6)
+    assert [row["train/loss"] for row in rows(parts)] == pytest.approx(
+        [row["train/loss"] for row in rows(whole)], abs=1e-6
+    )
     torch.testing.assert_close(weights(parts), weights(whole), atol=1e-6, rtol=0)
 
 

@@ -79,7 +79,11 @@ def test_weights_load_from_what_torch_and_safetensors_save(tmp_path):
     network = SimpleCNN(2)
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
     wrapped = {"state_dict": {f"module.{name}": value for name, value in network.state_dict().items()}}
-    for file in (str(tmp_path / "weights.safetensors"), saved(tmp_path, network.state_dict()), saved(tmp_path, wrapped, "w.pt")):
+    for file in (
+        str(tmp_path / "weights.safetensors"),
+        saved(tmp_path, network.state_dict()),
+        saved(tmp_path, wrapped, "w.pt"),
+    ):
         options = Model(weights=file)
         built = build(options, 2, 64, resolve_weights(options, tmp_path))
         assert built.missing == ()

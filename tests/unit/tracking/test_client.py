@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from trainers.errors import RequestError
+from trainers.tracking import serve_ui
 from trainers.tracking.client import connect, one_line, quiet, shown, tracking_uri
 
 
@@ -101,3 +102,8 @@ def test_mlflow_speaks_only_when_asked_to(monkeypatch: pytest.MonkeyPatch) -> No
     assert logging.getLogger("mlflow").level == logging.getLogger("alembic").level == logging.INFO
     quiet()
     assert logging.getLogger("mlflow").level == logging.getLogger("alembic").level == logging.ERROR
+
+
+def test_the_ui_of_an_empty_storage_says_to_train_first(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"nothing is recorded in .* yet; train first"):
+        serve_ui(tmp_path, 5000)

@@ -1,0 +1,170 @@
+"""The main job on Ray: the same losses on two workers, and nothing lost when a worker, the driver or the will dies."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from conftest import ROOT, SMALL, clean_environment, summary_of
+from safetensors.torch import load_file
+
+pytestmark = pytest.mark.timeout(300)
+EXACT = ("--model.batch-norm", "false", "--model.dropout", "0", "--optimizer.lr", "0.01", "--schedule.name", "constant")
+
+
+def client_of(folder: Path):
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{folder}/runs/mlflow.db")
+
+
+def losses(folder: Path, run_id: str) -> dict[int, float]:
+    history = client_of(folder).get_metric_history(run_id, "train/loss")
+    return {metric.step: metric.value for metric in history}
+
+
+def weights(summary: dict) -> dict[str, torch.Tensor]:
+    return load_file(Path(summary["checkpoint"]) / "weights.safetensors")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, photos):
+    """A run on two workers that nothing befell."""
+    from conftest import Running
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    job = Running([*arguments(photos), "--summary", "summary.json"], folder)
+    assert job.wait() == 0, job.output
+    return folder, summary_of(folder / "summary.json"), job.output
+
+
+def arguments(photos: Path) -> list[object]:
+    return ["--data.source", "folder", "--data.path", photos, *SMALL, *EXACT, "--training.epochs", "6",
+            "--training.best", "loss", "--scale.workers", "2"]  # fmt: skip
+
+
+def training_workers(job) -> list[psutil.Process]:
+    return [process for process in job.children() if "RayTrainWorker" in " ".join(process.cmdline())]
+
+
+def test_two_workers_have_the_losses_of_one_process(undisturbed, photos, call, tmp_path):
+    folder, summary, _ = undisturbed
+    assert (summary["world_size"], summary["global_batch"], summary["micro_batch"]) == (2, 16, 8)
+    call(*arguments(photos), "--scale.workers", "0", "--summary", "alone.json")
+    alone = losses(tmp_path, summary_of(tmp_path / "alone.json")["run_id"])
+    assert losses(folder, summary["run_id"]) == pytest.approx(alone, abs=1e-5)
+    assert len(alone) == 6
+
+
+def test_ray_and_mlflow_are_silent_unless_asked(undisturbed):
+    _, _, output = undisturbed
+    known = re.compile(
+        r"^(packing|data|  (train|validation|test) |model|runs on|run |epoch|validation|registered|pictures|predict|look)"
+    )
+    assert [line for line in output.splitlines() if not known.match(line)] == []
+
+
+def test_a_killed_worker_costs_an_epoch_at_most_and_changes_nothing(undisturbed, photos, start, tmp_path):
+    job = start(*arguments(photos), "--summary", "summary.json")
+    job.read_until("epoch 2/6")
+    training_workers(job)[0].send_signal(signal.SIGKILL)
+    assert job.wait() == 0, job.output
+    assert "a worker was lost; training goes on after epoch" in job.output
+    summary = summary_of(tmp_path / "summary.json")
+    run = client_of(tmp_path).get_run(summary["run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["restarts"] == "1"
+    epochs = [int(number) for number in re.findall(r"^epoch (\d)/6", job.output, re.MULTILINE)]
+    assert sorted(set(epochs)) == [1, 2, 3, 4, 5, 6]
+    assert len(epochs) <= 7  # the epoch in which it died is the only one that may be done again
+    folder, expected, _ = undisturbed
+    assert losses(tmp_path, summary["run_id"]) == losses(folder, expected["run_id"])
+    assert all(torch.equal(value, weights(expected)[name]) for name, value in weights(summary).items())
+
+
+def test_a_run_goes_on_after_the_driver_was_lost(undisturbed, photos, start, call, tmp_path):
+    job = start(*arguments(photos))
+    run_id = job.read_until("run  ").split()[1]
+    job.read_until("epoch 3/6")
+    job.kill()
+    again = call("train", "--resume", run_id, "--summary", "summary.json")
+    assert "goes on after epoch" in again.output
+    assert "epoch 1/6" not in again.output
+    summary = summary_of(tmp_path / "summary.json")
+    assert summary["run_id"] == run_id
+    assert client_of(tmp_path).get_run(run_id).info.status == "FINISHED"
+    folder, expected, _ = undisturbed
+    assert losses(tmp_path, run_id) == losses(folder, expected["run_id"])
+    assert all(torch.equal(value, weights(expected)[name]) for name, value in weights(summary).items())
+
+
+def test_ctrl_c_ends_the_run_as_killed_and_leaves_no_process(photos, start, tmp_path):
+    job = start(*arguments(photos), "--training.epochs", "500")
+    run_id = job.read_until("run  ").split()[1]
+    job.read_until("epoch 2/500")
+    started = job.children()
+    os.killpg(job.process.pid, signal.SIGINT)  # as a terminal does it: to the whole group
+    assert job.wait() == 130, job.output
+    assert f"train --resume {run_id}" in job.output
+    assert "Traceback" not in job.output
+    assert client_of(tmp_path).get_run(run_id).info.status == "KILLED"
+    assert psutil.wait_procs(started, timeout=30)[1] == []
+
+
+def test_more_than_the_machine_has_is_refused_with_the_sum(photos, call):
+    cores = len(os.sched_getaffinity(0))
+    job = call(*arguments(photos), "--scale.cpus-per-worker", cores, code=2)
+    assert f"2 workers × {cores} cores are {2 * cores} cores, there are {cores}" in job.output
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A Ray cluster on ports of its own, as an administrator starts it."""
+    environment = clean_environment() | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    ports = free_ports(4)
+    ray = Path(sys.executable).with_name("ray")
+    command = [ray, "start", "--head", "--block", "--num-cpus=2", f"--port={ports[0]}", f"--dashboard-port={ports[1]}",
+               f"--ray-client-server-port={ports[2]}", f"--dashboard-agent-listen-port={ports[3]}",
+               f"--temp-dir={tmp_path / 'ray'}", "--include-dashboard=true"]  # fmt: skip
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as head:
+        yield f"http://127.0.0.1:{ports[1]}", environment
+        head.terminate()
+
+
+def free_ports(count: int) -> list[int]:
+    import socket
+
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def test_ray_job_submit_runs_the_same_job(cluster, photos, tmp_path):
+    address, environment = cluster
+    ray = Path(sys.executable).with_name("ray")
+    await_dashboard(address)
+    submit = [ray, "job", "submit", "--address", address, "--working-dir", ROOT, "--", sys.executable,
+              "jobs/catsdogs.py", *arguments(photos), "--training.epochs", "2", "--storage.path", tmp_path / "runs",
+              "--summary", tmp_path / "summary.json"]  # fmt: skip
+    done = subprocess.run(list(map(str, submit)), env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "epoch 2/2" in done.stdout
+    summary = summary_of(tmp_path / "summary.json")
+    assert (summary["status"], summary["world_size"]) == ("FINISHED", 2)
+    assert summary["model"]["alias"] == "champion"
+
+
+def await_dashboard(address: str) -> None:
+    from urllib3 import PoolManager, Retry
+
+    retry = Retry(total=60, backoff_factor=0.2, backoff_max=1.0, status_forcelist=(404, 500, 503))
+    answer = PoolManager(retries=retry).request("GET", f"{address}/api/version", timeout=5)
+    assert json.loads(answer.data)["ray_version"]
