@@ -45,9 +45,9 @@ def _run(job: Path, argv: list[str]) -> int:
     arguments, flags = config.parse(parser, argv)
     experiment = config.load(arguments.config, flags)
     if getattr(arguments, "resume", None):
-        from trainers.verbs.train import resumed_experiment
+        from trainers.verbs.train import find_run
 
-        experiment = resumed_experiment(arguments.resume, experiment, flags)
+        arguments.resume, experiment = find_run(arguments.resume, experiment, flags)
     display = Display(experiment.log.level)
     summary = Summary()
     if arguments.summary is not None and not arguments.summary.absolute().parent.is_dir():
@@ -73,11 +73,13 @@ def _call(verb: str, arguments: argparse.Namespace, experiment: Experiment, disp
     elif verb == "evaluate":
         from trainers.verbs.evaluate import evaluate
 
-        evaluate(experiment, display, summary, model=arguments.model, split=arguments.split)
+        evaluate(experiment, display, summary, reference=arguments.reference, split=arguments.split)
     else:
         from trainers.verbs.predict import predict
 
-        predict(experiment, display, summary, paths=arguments.paths, model=arguments.model, as_json=arguments.json)
+        predict(
+            experiment, display, summary, paths=arguments.paths, reference=arguments.reference, as_json=arguments.json
+        )
 
 
 def _told(error: TrainersError) -> int:
@@ -116,7 +118,8 @@ def _parser(job: Path, verb: str) -> config.Parser:
         parser.add_argument("--resume", metavar="RUN", help="go on with the run of this id from its last checkpoint")
     if verb in ("evaluate", "predict"):
         parser.add_argument(
-            "--model",
+            "--from",
+            dest="reference",
             metavar="MODEL",
             help="models:/NAME/VERSION, models:/NAME@ALIAS or a folder (default: the champion)",
         )

@@ -79,8 +79,10 @@ class Model(Section):
     train: Literal["all", "head"] = Field(
         "all", description="all: every layer; head: only the last layer, the rest frozen and in eval mode"
     )
-    batch_norm: bool = Field(False, description="simple_cnn: BatchNorm after each convolution")
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="simple_cnn: dropout before the last layer")
+    batch_norm: bool = Field(False, description="BatchNorm after each convolution (simple_cnn only)")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="dropout before the last layer (simple_cnn only)"
+    )
 
 
 class Training(Section):

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SMALL, clean_environment, summary_of
 from PIL import Image
+from running import SMALL, Running, clean_environment, summary_of
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -15,8 +15,6 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, photos):
     """A folder in which a job has run once: what came out of it, by name."""
-    from conftest import Running
-
     folder = tmp_path_factory.mktemp("trained")
     job = Running(
         ["--data.source", "folder", "--data.path", photos, *SMALL, "--training.epochs", "4", "--scale.workers", "0",
@@ -142,7 +140,7 @@ def test_predict_takes_urls(trained, photos, call, tmp_path):
         server.shutdown()
     lines = job.output.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("http")] == ["dark", "unreadable:"]
-    assert "Not Found" in job.output
+    assert "not found" in job.output
 
 
 def test_evaluate_repeats_the_test_metrics_of_the_run(trained, photos, call):
@@ -152,7 +150,7 @@ def test_evaluate_repeats_the_test_metrics_of_the_run(trained, photos, call):
     assert summary_of(folder / "evaluated.json")["metrics"]["test"] == pytest.approx(
         summary["metrics"]["test"], abs=1e-5
     )
-    job = call("evaluate", *data, "--split", "train", "--model", summary["checkpoint"], cwd=folder)
+    job = call("evaluate", *data, "--split", "train", "--from", summary["checkpoint"], cwd=folder)
     assert "on train: accuracy" in job.output
 
 
@@ -160,7 +158,7 @@ def test_a_model_that_is_not_there_is_told_with_what_there_is(trained, call):
     job = call("predict", "x.png", cwd=trained[0], code=2)
     assert job.output == "error: x.png: no such file or folder\n"
     job = call(
-        "predict", Path(__file__).parent / "conftest.py", "--model", "models:/catsdogs/99", cwd=trained[0], code=2
+        "predict", Path(__file__).parent / "conftest.py", "--from", "models:/catsdogs/99", cwd=trained[0], code=2
     )
     assert job.output.startswith("error: model: there is no models:/catsdogs/99 at ")
     assert "versions: 1, @champion" in job.output
@@ -194,7 +192,7 @@ def test_plan_says_what_would_run_and_spends_nothing(trained, photos, call):
             ["--model.name", "alexnet", "--data.image-size", "16"],
             "data.image_size: alexnet cannot take images of 16 px",
         ),
-        (["--training.batch-size", "4000"], "training.batch_size: 4000 is more than the 104 images to train on"),
+        (["--training.batch-size", "4000"], "training.batch_size: 4000 is more than the 100 images to train on"),
         (["--scale.device", "gpu"], "scale.device: gpu was asked for, but there is none"),
         (["--tracking.uri", "http://127.0.0.1:9"], "does not answer"),
         (["--resume", "0123"], "--resume: no run 0123 in"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from conftest import ROOT, SMALL, clean_environment, summary_of
+from running import ROOT, SMALL, Running, clean_environment, summary_of
 from safetensors.torch import load_file
 
 pytestmark = pytest.mark.timeout(300)
@@ -36,8 +36,6 @@ def weights(summary: dict) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, photos):
     """A run on two workers that nothing befell."""
-    from conftest import Running
-
     folder = tmp_path_factory.mktemp("undisturbed")
     job = Running([*arguments(photos), "--summary", "summary.json"], folder)
     assert job.wait() == 0, job.output
@@ -65,7 +63,8 @@ def test_two_workers_have_the_losses_of_one_process(undisturbed, photos, call, t
 def test_ray_and_mlflow_are_silent_unless_asked(undisturbed):
     _, _, output = undisturbed
     known = re.compile(
-        r"^(packing|data|  (train|validation|test) |model|runs on|run |epoch|validation|registered|pictures|predict|look)"
+        r"^(packing|data|  (train|validation|test) |model|runs on|run |epoch|validation|registered|pictures"
+        r"|predict|look)"
     )
     assert [line for line in output.splitlines() if not known.match(line)] == []
 

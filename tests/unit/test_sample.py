@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 from threading import Barrier, Thread
@@ -107,6 +109,27 @@ def test_two_at_once_do_not_disturb_each_other(tmp_path: Path, before: str, monk
         thread.join()
     assert finished == [8 + 1, 8 + 1]
     assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("call", ["if __name__ == '__main__': draw()", "draw()"], ids=["guarded", "unguarded"])
+def test_a_script_may_draw_with_several_processes(tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample.draw(tmp_path / "here")
+    script = f"""
+import os
+import subprocess
+import sys
+from pathlib import Path
+from trainers.data import sample
+os.cpu_count, sample._PER_PROCESS, sample.SPLITS = lambda: 2, 1, {sample.SPLITS}
+def draw():
+    sample.draw(Path({str(tmp_path / "there")!r}))
+{call}
+"""
+    (tmp_path / "job.py").write_text(script)
+    monkeypatch.setenv("PYTHONPATH", str(Path(sample.__file__).parents[2]))
+    subprocess.run([sys.executable, str(tmp_path / "job.py")], check=True, capture_output=True, timeout=100)
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

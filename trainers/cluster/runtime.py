@@ -8,23 +8,24 @@ from typing import Any
 
 from trainers.errors import RequestError
 
-# Set before ray is imported; what the user has set wins.
+# All set before ray is imported; what the user has set wins.
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the coming default; leaves CUDA_VISIBLE_DEVICES alone on CPU workers
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # each run waits about two of these at its end
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the coming default; leaves CUDA_VISIBLE_DEVICES alone on CPU workers
-}
-# Only where nothing but this process uses Ray: no machine is reclaimed, nobody reads the metrics.
-LOCAL_SETTINGS = {
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_enable_metrics_collection": "0",
 }
 QUIET_SETTINGS = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
     "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
+}
+# Only where nothing but this process uses Ray.
+LOCAL_SETTINGS = {
+    "RAY_TRAIN_METRICS_ENABLED": "0",  # nobody reads them
+    "RAY_enable_metrics_collection": "0",
+    "RAY_prestart_worker_first_driver": "0",  # Ray Train's processes have an environment that these would not fit
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # no cloud reclaims this machine
 }
 
 
@@ -68,12 +69,8 @@ class Runtime:
         self._thread.join()
 
     def _settings(self) -> dict[str, str]:
-        settings = dict(SETTINGS)
-        if not self.address:
-            settings |= LOCAL_SETTINGS
-        if not self.verbose:
-            settings |= QUIET_SETTINGS
-        return settings
+        local = {} if self.address else LOCAL_SETTINGS
+        return SETTINGS | local | ({} if self.verbose else QUIET_SETTINGS)
 
     def _live(self) -> None:
         # Linux ends Ray's processes with the thread that started them (PR_SET_PDEATHSIG), so it stays until the end.
@@ -85,8 +82,6 @@ class Runtime:
                 if not self.verbose:
                     logging.getLogger("ray").setLevel(logging.ERROR)
                 ray.init(**self._options())
-                # Imported here, beside the start of the workers' processes, rather than after it.
-                import ray.train.torch
         except BaseException as error:
             self._error = error
         self._up.set()

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
@@ -19,7 +20,7 @@ DONE = "done"
 
 
 def train_on_ray(job: Job, resources: Resources) -> Iterator[Event]:
-    """Runs a job on workers and yields rank 0's events as they come, until all workers have ended.
+    """Starts a job on workers; rank 0's events can be read as they come, until all workers have ended.
 
     A worker that dies is replaced, up to `scale.max_failures` times; the work then goes on from the last checkpoint.
     Closing the iterator early leaves the workers running: end them by stopping the Runtime.
@@ -36,14 +37,16 @@ def train_on_ray(job: Job, resources: Resources) -> Iterator[Event]:
         except BaseException as error:
             failure.append(error)
         finally:
-            try:
+            with suppress(Exception):  # Ray was stopped meanwhile: nobody listens any more
                 queue.put(DONE)
-            except Exception as error:  # Ray was stopped meanwhile: nobody listens any more
-                logging.getLogger("trainers").debug("the event queue is gone: %s", error)
 
     # fit() blocks, and in the main thread it would take Ctrl-C for itself.
     fitting = threading.Thread(target=fit, name="ray-train", daemon=True)
     fitting.start()
+    return _events(queue, fitting, failure)
+
+
+def _events(queue: Queue, fitting: threading.Thread, failure: list[BaseException]) -> Iterator[Event]:
     while (event := queue.get()) != DONE:
         yield event
     fitting.join()

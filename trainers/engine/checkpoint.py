@@ -1,4 +1,7 @@
-"""Checkpoints: written aside, checksummed, renamed last; verified on load; a bad one is named and passed over."""
+"""Checkpoints: written aside, checksummed, renamed last; verified on load; a bad one is named and passed over.
+
+A checkpoint is also a trained model that can be used as it is (see `trainers.tasks.predictor`).
+"""
 
 import hashlib
 import json
@@ -15,9 +18,9 @@ from safetensors.torch import load_file, save_file
 
 from trainers.errors import WorkError
 from trainers.events import Row
+from trainers.tasks.predictor import DESCRIPTION, WEIGHTS
 
 FORMAT = 1
-WEIGHTS = "weights.safetensors"
 TRAINING = "training.pt"
 MANIFEST = "manifest.json"
 
@@ -40,10 +43,15 @@ class Checkpoint:
 
 
 class CheckpointStore:
-    """A run's checkpoints: `epoch-0001`, `epoch-0002`, … in one folder, of which the last two and the best are kept."""
+    """A run's checkpoints: `epoch-0001`, `epoch-0002`, … in one folder, of which the last two and the best are kept.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        folder: of the checkpoints, on storage that every node sees.
+        description: of the model, as `trainers.tasks.describe` makes it.
+    """
+
+    def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
+        self.folder, self.description = folder, description
 
     def path(self, epoch: int) -> Path:
         """Where the checkpoint of an epoch lies."""
@@ -59,11 +67,12 @@ class CheckpointStore:
             {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.weights.items()}, aside / WEIGHTS
         )
         torch.save(dict(checkpoint.training), aside / TRAINING)
+        (aside / DESCRIPTION).write_text(json.dumps(self.description, indent=1, ensure_ascii=False))
         manifest = {
             "format": FORMAT,
             "epoch": checkpoint.epoch,
             "history": checkpoint.history,
-            "files": {name: _checksum(aside / name) for name in (WEIGHTS, TRAINING)},
+            "files": {name: _checksum(aside / name) for name in (WEIGHTS, TRAINING, DESCRIPTION)},
         }
         (aside / MANIFEST).write_text(json.dumps(manifest, indent=1))
         for file in aside.iterdir():

@@ -16,7 +16,7 @@ from trainers.engine.world import World
 from trainers.events import Event, Failed, Restored, Tested
 from trainers.experiment import Experiment
 from trainers.models import build, resolve_weights
-from trainers.tasks import Classification
+from trainers.tasks import Classification, describe
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,6 @@ class Job:
     folder: Path  # the run's own, where checkpoints go
     storage: Path
     pack_key: str  # made again from the source on a node that does not have it
-
-    @property
-    def store(self) -> CheckpointStore:
-        """The run's checkpoints."""
-        return CheckpointStore(self.folder / "checkpoints")
 
 
 def work(job: Job, world: World) -> Iterator[Event]:
@@ -46,16 +41,17 @@ def work(job: Job, world: World) -> Iterator[Event]:
     pack = reopen_pack(job.pack_key, options.data, job.storage)
     splits = splits_of(pack, options.data, options.seed)
     samples = Samples(pack, world.device)
+    store = CheckpointStore(job.folder / "checkpoints", describe(options, pack.classes))
     torch.manual_seed(options.seed)
-    last = world.from_first(job.store.latest() if world.is_first else 0)
+    last = world.from_first(store.latest() if world.is_first else 0)
     # DDP gives every rank the parameters of rank 0, so rank 0 alone needs the file.
     weights = resolve_weights(options.model, job.storage) if world.is_first and not last else None
     built = build(options.model, len(pack.classes), options.data.image_size, weights)
     task = Classification(options.training.label_smoothing)
     train, validation, test = (torch.from_numpy(split) for split in (splits.train, splits.validation, splits.test))
-    loop = Loop(options, built, task, samples, train, validation, world, job.store)
+    loop = Loop(options, built, task, samples, train, validation, world, store)
     if last:
-        loop.restore(job.store.load(last))
+        loop.restore(store.load(last))
     yield Restored(last, loop.history, built.missing)
     try:
         yield from loop.run()

@@ -4,7 +4,6 @@ import difflib
 from dataclasses import dataclass
 
 import torch
-import torchvision
 from torch import nn
 
 from trainers.errors import RequestError
@@ -27,6 +26,8 @@ class Built:
 
 def names() -> list[str]:
     """Every name that `model.name` may have."""
+    import torchvision
+
     return ["simple_cnn", *torchvision.models.list_models(module=torchvision.models)]
 
 
@@ -66,13 +67,13 @@ def _construct(model: Model, classes: int, image_size: int) -> nn.Module:
         near = difflib.get_close_matches(model.name, known, n=3)
         hint = f"did you mean {', '.join(near)}?" if near else f"there are simple_cnn and {', '.join(known[1:])}"
         raise RequestError(f"model.name: no network `{model.name}`; {hint}")
-    if model.batch_norm or model.dropout:
-        raise RequestError(f"model.batch_norm, model.dropout: only simple_cnn has them, not {model.name}")
     options: dict[str, object] = {}
     if model.name in ("googlenet", "inception_v3"):
         options = {"aux_logits": False, "init_weights": True, "transform_input": False}
     elif model.name.startswith("vit_"):
         options = {"image_size": image_size}  # its position embedding has one entry per patch
+    import torchvision  # not at the top: it takes a second, which simple_cnn can do without
+
     try:
         network: nn.Module = torchvision.models.get_model(model.name, weights=None, **options)
     except (ValueError, AssertionError) as error:

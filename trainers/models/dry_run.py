@@ -1,4 +1,4 @@
-"""Runs a network's shapes without computing or storing anything, on torch's meta device."""
+"""Puts one image through a network, to learn whether that works and how large it is."""
 
 from dataclasses import dataclass
 
@@ -46,16 +46,18 @@ def dry_run(experiment: Experiment, classes: int) -> Size:
             activations += output.numel()
 
     try:
-        with torch.device("meta"):
-            module = build(options, classes, side).module
+        with torch.device("meta"):  # no time is spent on initial weights: what they are does not matter here
+            module = build(options, classes, side).module.to_empty(device="cpu")
     except NotImplementedError:  # RegNet works out its widths with tensors
-        module = build(options, classes, side).module.to("meta")
+        module = build(options, classes, side).module
     module.eval()
     for part in module.modules():
         if not list(part.children()):
             part.register_forward_hook(count)
     try:
-        module(torch.empty(1, 3, side, side, device="meta"))
+        # Not on the meta device: its first use imports torch's compiler, which takes longer than this.
+        with torch.inference_mode():
+            module(torch.zeros(1, 3, side, side))
     except (RuntimeError, AssertionError, ValueError) as error:
         cause = str(error).splitlines()[0]
         raise RequestError(

@@ -36,10 +36,9 @@ class Prediction:
     probabilities: list[float]
 
 
-def save_bundle(folder: Path, experiment: Experiment, classes: Sequence[str], weights: Path) -> Path:
-    """Writes a trained classifier to a folder; `weights` is its safetensors file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    description = {
+def describe(experiment: Experiment, classes: Sequence[str]) -> dict[str, Any]:
+    """What must be known of a classifier, besides its weights, to use it: the content of `model.json`."""
+    return {
         "format": FORMAT,
         "task": "classification",
         "model": experiment.model.model_dump(include={"name", "batch_norm", "dropout"}),
@@ -47,8 +46,13 @@ def save_bundle(folder: Path, experiment: Experiment, classes: Sequence[str], we
         "image_size": experiment.data.image_size,
         "fit": experiment.data.fit,
     }
-    (folder / DESCRIPTION).write_text(json.dumps(description, indent=1, ensure_ascii=False))
-    shutil.copyfile(weights, folder / WEIGHTS)
+
+
+def copy_bundle(checkpoint: Path, folder: Path) -> Path:
+    """Copies a classifier, without what only training needs, to a new folder."""
+    folder.mkdir(parents=True)
+    for name in (DESCRIPTION, WEIGHTS):
+        shutil.copyfile(checkpoint / name, folder / name)
     return folder
 
 

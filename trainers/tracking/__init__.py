@@ -1,9 +1,10 @@
 """What was trained, and how, on record: runs, models, champions. Nothing else imports mlflow."""
 
 from trainers.tracking.champion import Decision, promote
-from trainers.tracking.client import connect, quiet, shown, tracking_uri
+from trainers.tracking.client import check, connect, quiet, shown, tracking_uri
+from trainers.tracking.journal import run_id_of
 from trainers.tracking.recorder import Recorder, Status
-from trainers.tracking.registry import CHAMPION, Version, VersionInfo, fetch, find_version, register, versions
+from trainers.tracking.registry import CHAMPION, Version, VersionInfo, fetch, find_version, preload, register, versions
 from trainers.tracking.resend import replay
 from trainers.tracking.ui import serve_ui
 
@@ -14,13 +15,16 @@ __all__ = [
     "Status",
     "Version",
     "VersionInfo",
+    "check",
     "connect",
     "fetch",
     "find_version",
+    "preload",
     "promote",
     "quiet",
     "register",
     "replay",
+    "run_id_of",
     "serve_ui",
     "shown",
     "tracking_uri",

@@ -59,7 +59,7 @@ def promote(
         client.set_model_version_tag(version.name, version.version, "champion_decision", decision.reason[:1000])
     except MlflowException as error:
         raise WorkError(f"registry: no champion could be chosen at {shown(uri)} ({one_line(error)})") from error
-    log.info("champion: %s", decision.reason)
+    log.debug("champion: %s", decision.reason)
     return decision
 
 

@@ -51,13 +51,10 @@ def connect(uri: str, wait_s: float = 5.0) -> "MlflowClient":
     """
     if not logging.getLogger("mlflow").level:
         quiet()
-    _check_scheme(uri)
+    check(uri, wait_s)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    complaint = away(uri, wait_s)
-    if complaint:
-        raise RequestError(complaint)
     try:
         with _alone(uri):
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -67,6 +64,17 @@ def connect(uri: str, wait_s: float = 5.0) -> "MlflowClient":
     except ModuleNotFoundError as error:
         raise RequestError(f"tracking: {shown(uri)} needs the Python package {error.name}; pip install it") from None
     return client
+
+
+def check(uri: str, wait_s: float = 5.0) -> None:
+    """Checks that the store at `uri` would serve us; cheap for a SQLite file, for which mlflow is not imported.
+
+    Raises:
+        RequestError: the store is away (told within `wait_s` seconds), refuses us, or cannot be written.
+    """
+    _check_scheme(uri)
+    if complaint := away(uri, wait_s):
+        raise RequestError(complaint)
 
 
 def away(uri: str, wait_s: float = 5.0) -> str | None:

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -95,6 +96,14 @@ def read(folder: Path, start: int = 0) -> Iterator[tuple[Record, int]]:
                 return
             start += len(line)
             yield _parse(line), start
+
+
+def run_id_of(folder: Path) -> str | None:
+    """The MLflow run that a folder's journal is of; None if it has none yet."""
+    with suppress(RequestError):
+        for record, _ in read(folder):
+            return record.get("run_id")
+    return None
 
 
 def sent(folder: Path) -> int:

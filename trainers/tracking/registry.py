@@ -46,6 +46,12 @@ class VersionInfo:
     created: int
 
 
+def preload() -> None:
+    """Imports what `register` needs, which takes a second."""
+    import pandas  # type: ignore[import-untyped]  # noqa: F401
+    from mlflow import pyfunc  # noqa: F401
+
+
 def register(
     uri: str,
     run_id: str,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 INTERVAL_S = 5.0
+FIRST_S = 1.0
 
 
 class SystemMetrics(threading.Thread):
@@ -27,8 +28,10 @@ class SystemMetrics(threading.Thread):
         """Samples until `finish`."""
         try:
             monitors = _monitors()
-            while not self._ended.wait(self.interval_s):
+            pause = min(FIRST_S, self.interval_s)  # a short run has at least one sample
+            while not self._ended.wait(pause):
                 self._publish({f"system/{name}": value for name, value in _sample(monitors).items()})
+                pause = self.interval_s
         except Exception:
             # What the machine does is nice to know; a sandbox that hides it must not end a run.
             logging.getLogger("trainers").warning("tracking: no system metrics from here on", exc_info=True)

@@ -13,7 +13,7 @@ from trainers.verbs.results import Results
 ROWS = 10  # of the tables
 
 
-def evaluate(experiment: Experiment, display: Display, summary: Summary, *, model: str | None, split: str) -> None:
+def evaluate(experiment: Experiment, display: Display, summary: Summary, *, reference: str | None, split: str) -> None:
     """Does the verb: prints accuracy, most confused pairs and top losses, and draws the confusion matrix.
 
     Raises:
@@ -21,7 +21,7 @@ def evaluate(experiment: Experiment, display: Display, summary: Summary, *, mode
     """
     with summary.phase("plan"):
         storage = storage_folder(experiment)
-        found = find_model(experiment, storage, model)
+        found = find_model(experiment, storage, reference)
         predictor = Predictor.load(found.folder)
     options = experiment.data.model_copy(update={"image_size": predictor.image_size, "fit": predictor.fit})
     with summary.phase("pack"):

@@ -7,16 +7,15 @@ from trainers import tracking
 from trainers.data import open_pack, splits_of
 from trainers.errors import RequestError
 from trainers.reports import draw_curves
-from trainers.tasks import Predictor, save_bundle
+from trainers.tasks import Predictor, copy_bundle
 from trainers.verbs.plan import Plan
 from trainers.verbs.results import Results
-from trainers.verbs.run import SEND_SECONDS, Run, command
+from trainers.verbs.run import SEND_SECONDS, Run, command, origin
 
 
 def finish(run: Run, data: Plan) -> None:
     """Records what the best weights are worth, registers them, draws, and says what came out."""
     assert run.tested is not None
-    assert run.recorder is not None
     summary, tested = run.summary, run.tested
     best = run.rows[tested.best_epoch]
     for split in ("train", "validation"):
@@ -27,7 +26,7 @@ def finish(run: Run, data: Plan) -> None:
     summary.samples_per_second = len(rates) / sum(1 / rate for rate in rates)
     run.recorder.log({f"test/{name}": value for name, value in tested.metrics.items()}, step=tested.best_epoch)
     with summary.phase("evaluate"):
-        pictures = run.folder(run.recorder.run_id) / "pictures"
+        pictures = run.folder / "pictures"
         pictures.mkdir(exist_ok=True)
         drawn = [draw_curves(run.history, pictures / "curves.png")]
         if len(data.splits.test):
@@ -47,17 +46,20 @@ def _register(run: Run, data: Plan) -> None:
     experiment, model = run.experiment, run.summary.model
     test = run.tested.metrics
     fingerprint = data.pack.split_fingerprint(data.splits.test)
-    run_id = str(run.summary.run_id)
     with tempfile.TemporaryDirectory(dir=run.storage) as scratch:
-        weights = Path(run.tested.checkpoint) / "weights.safetensors"
-        bundle = save_bundle(Path(scratch) / "model", experiment, data.pack.classes, weights)
+        bundle = copy_bundle(Path(run.tested.checkpoint), Path(scratch) / "model")
         version = tracking.register(
             run.uri,
-            run_id=run_id,
+            run_id=run.recorder.run_id,
             bundle=bundle,
             name=experiment.registered_model,
             metrics={f"test_{name}": value for name, value in test.items()},
-            tags={"test_fingerprint": fingerprint, "classes": ",".join(data.pack.classes)[:500]},
+            tags={
+                "test_fingerprint": fingerprint,
+                "data_fingerprint": data.pack.fingerprint,
+                "classes": ",".join(data.pack.classes)[:500],
+                **{key: value for key, value in origin().items() if key.startswith("git.")},
+            },
         )
     model.name, model.version = version.name, version.version
     if test:
@@ -91,7 +93,7 @@ def _say(run: Run, pictures: Path) -> None:
     say(f"validation accuracy {metrics['validation']['accuracy']:.4f}{tested}")
     say(f"registered  {model.name} version {model.version}{champion}")
     say(f"pictures    {_near(pictures)}")
-    which = [] if model.alias else [f"--model models:/{model.name}/{model.version}"]
+    which = [] if model.alias else [f"--from models:/{model.name}/{model.version}"]
     say(f"predict     {command('predict', 'PATH', *which)}")
     if run.uri.startswith("sqlite:"):
         say(f"look        make ui   (or: mlflow ui --backend-store-uri {run.uri})")

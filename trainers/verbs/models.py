@@ -35,7 +35,7 @@ def find_model(experiment: Experiment, storage: Path, reference: str | None) -> 
     if reference is not None and Path(reference).is_dir():
         return Found(Path(reference), reference)
     if reference is not None and "/" in reference and not reference.startswith("models:/"):
-        raise RequestError(f"--model: no folder {reference}; give a folder, models:/NAME/VERSION or models:/NAME@ALIAS")
+        raise RequestError(f"--from: no folder {reference}; give a folder, models:/NAME/VERSION or models:/NAME@ALIAS")
     uri = tracking.tracking_uri(experiment.tracking.uri, storage)
     version = tracking.find_version(uri, reference or experiment.registered_model)
     folder = tracking.fetch(uri, version, storage / "models")

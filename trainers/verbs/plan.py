@@ -135,7 +135,7 @@ def plan(experiment: Experiment, display: Display, summary: Summary) -> None:
     Raises:
         RequestError: something that `train` would stumble over.
     """
-    from trainers.tracking import connect, shown, tracking_uri
+    from trainers.tracking import check, shown, tracking_uri
 
     with summary.phase("plan"):
         storage = storage_folder(experiment)
@@ -152,7 +152,7 @@ def plan(experiment: Experiment, display: Display, summary: Summary) -> None:
             if runtime:
                 runtime.stop()
         uri = tracking_uri(experiment.tracking.uri, storage)
-        connect(uri)
+        check(uri)
     describe_model(experiment, size, resources, display)
     display.say(f"storage     {storage}")
     display.say(f"tracking    {shown(uri)}, experiment {experiment.mlflow_experiment}")

@@ -26,7 +26,7 @@ def predict(
     summary: Summary,
     *,
     paths: Sequence[str],
-    model: str | None,
+    reference: str | None,
     as_json: bool,
 ) -> None:
     """Does the verb: one line per image, in order; one that cannot be read is named with its cause.
@@ -38,7 +38,7 @@ def predict(
     if not paths:
         raise RequestError("predict: name the images: files, folders or URLs")
     images = [image for path in paths for image in _expand(path)]
-    found = find_model(experiment, storage_folder(experiment), model)
+    found = find_model(experiment, storage_folder(experiment), reference)
     predictor = Predictor.load(found.folder)
     summary.model.name, summary.model.version = found.name, found.version
     width = max(map(len, images))

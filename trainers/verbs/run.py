@@ -1,23 +1,28 @@
 """A run in progress, as the driver sees it: what rank 0 tells is shown, recorded and remembered."""
 
+import secrets
 import shlex
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import trainers
-from trainers import config
+from trainers import config, reports, tracking
 from trainers.display import Display
-from trainers.errors import WorkError
+from trainers.errors import RequestError, WorkError
 from trainers.events import EpochDone, Event, Failed, FirstStep, Progress, Restored, Row, Tested
 from trainers.experiment import Experiment
 from trainers.summary import Summary
-from trainers.tracking import Recorder, tracking_uri
+from trainers.tracking import Recorder, Status, run_id_of, tracking_uri
 from trainers.verbs.plan import Plan
 
+EXPERIMENT = "experiment.yaml"  # the resolved experiment, in a run's folder
 SEND_SECONDS = 30.0  # how long the end of a run waits for a tracking server that is away
 
 if TYPE_CHECKING:
@@ -26,8 +31,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Run:
-    """One run, from the opening of its record to its end."""
+    """One run, from its start to its end.
 
+    Its name is that of its folder below `storage/training`, in which everything of it lies: experiment, journal,
+    checkpoints, pictures. Its record is opened in a thread, since that takes seconds of imports; what must be
+    recorded waits for it.
+    """
+
+    name: str
     experiment: Experiment
     storage: Path
     display: Display
@@ -35,8 +46,9 @@ class Run:
     resumed: bool = False
     rows: dict[int, Row] = field(default_factory=dict)  # by epoch, since an epoch may be done twice
     tested: Tested | None = None
-    recorder: Recorder | None = None
     verdict: str = ""  # on who is champion
+    tags: dict[str, str] = field(default_factory=dict)
+    _recording: "Future[Recorder] | None" = None
     _first_step: float | None = None
     _starts: int = 0
 
@@ -50,51 +62,65 @@ class Run:
         """Where MLflow records it."""
         return tracking_uri(self.experiment.tracking.uri, self.storage)
 
+    @property
+    def folder(self) -> Path:
+        """Where everything of the run lies."""
+        return self.storage / "training" / self.name
+
+    @property
+    def recorder(self) -> Recorder:
+        """The run's recorder, once it is open.
+
+        Raises:
+            RequestError: it cannot be opened.
+        """
+        self._start_recording()
+        assert self._recording is not None
+        return self._recording.result()
+
     def job(self, data: Plan) -> "Job":
         """What the ranks are given."""
         from trainers.engine.job import Job
 
-        return Job(self.experiment, self.folder(str(self.summary.run_id)), self.storage, data.pack.key)
+        return Job(self.experiment, self.folder, self.storage, data.pack.key)
 
-    def folder(self, run_id: str) -> Path:
-        """Where everything of a run lies: experiment, journal, checkpoints, pictures."""
-        return self.storage / "training" / run_id
-
-    def open_recorder(self, resume: str | None) -> Recorder:
-        """Opens the MLflow run, a new one or an earlier one again, and keeps the resolved experiment beside it."""
+    def _open_recorder(self) -> Recorder:
         options = self.experiment
         measure = options.tracking.system_metrics
-        if resume:
-            return Recorder.resume(self.uri, resume, self.folder, system_metrics=measure)
+        run_id = run_id_of(self.folder)
+        if run_id:
+            recorder = Recorder.resume(run_id, self.uri, lambda _: self.folder, system_metrics=measure)
+            recorder.tag(self.tags)
+            return recorder
         recorder = Recorder.start(
             self.uri,
             options.mlflow_experiment,
-            self.folder,
-            run_name=f"{options.name}-{time.strftime('%m%d-%H%M%S')}",
+            lambda _: self.folder,
+            run_name=self.name,
             params=config.flatten(options.model_dump()),
-            tags=_origin(),
+            tags=origin() | self.tags,
             system_metrics=measure,
+            artifacts=self.storage / "artifacts",
         )
-        saved = recorder.folder / "experiment.yaml"
-        saved.write_text(config.dump_yaml(options))
-        recorder.artifact(saved)
+        recorder.artifact(self.folder / EXPERIMENT)
         return recorder
 
     def begin(self, data: Plan, workers: int) -> None:
-        """Notes what is known before the first step."""
+        """Notes what is known before the first step, and keeps the resolved experiment."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.resumed:
+            (self.folder / EXPERIMENT).write_text(config.dump_yaml(self.experiment))
         summary, training = self.summary, self.experiment.training
         summary.world_size = max(workers, 1)
         summary.global_batch = training.batch_size
         share = -(-training.batch_size // summary.world_size)
         summary.micro_batch = min(training.micro_batch or share, share)
-        self._record().tag(
-            {
-                "data.fingerprint": data.pack.fingerprint,
-                "data.unreadable": str(len(data.pack.unreadable)),
-                "world_size": str(summary.world_size),
-                "micro_batch": str(summary.micro_batch),
-            }
-        )
+        self.tags = {
+            "data.fingerprint": data.pack.fingerprint,
+            "data.unreadable": str(len(data.pack.unreadable)),
+            "world_size": str(summary.world_size),
+            "micro_batch": str(summary.micro_batch),
+        }
 
     def hear(self, event: Event) -> None:
         """Takes one piece of news from rank 0.
@@ -107,12 +133,13 @@ class Run:
             self._restored(event)
         elif isinstance(event, FirstStep):
             self._first_step = self._first_step or event.at
+            self._start_recording()
         elif isinstance(event, Progress):
             self.display.step(event, epochs)
         elif isinstance(event, EpochDone):
             self.rows[int(event.row["epoch"])] = event.row
             self.display.epoch(event.row, epochs)
-            self._record().log(
+            self.recorder.log(
                 {name: value for name, value in event.row.items() if name not in ("epoch", "best", "seconds")},
                 step=int(event.row["epoch"]),
             )
@@ -121,7 +148,7 @@ class Run:
         elif isinstance(event, Failed):
             raise WorkError(event.message)
 
-    def times(self, ready: float) -> None:
+    def end_times(self, ready: float) -> None:
         """Works out the seconds of each phase once training is over; `ready` is when the data was (since 1970)."""
         if self.tested is None:
             raise WorkError("training ended without a result (--log.level debug shows all)")
@@ -131,6 +158,37 @@ class Run:
         seconds["train"] = time.time() - first - self.tested.seconds
         seconds["evaluate"] = self.tested.seconds
 
+    def close(self) -> None:
+        """Ends the record of a run that failed or was stopped, if it was begun, with the status of the summary."""
+        if self._recording is None:
+            return
+        try:
+            self.recorder.finish(cast("Status", self.summary.status), wait_s=SEND_SECONDS)
+        except RequestError:
+            return  # it could not be opened: that error is being raised, or is the lesser one
+
+    def _start_recording(self) -> None:
+        """Opens the record in a thread, unless that is done.
+
+        Not before training is under way: importing mlflow takes seconds, which the start of the workers needs more.
+        """
+        if self._recording is None:
+            self._recording = Future()
+            threading.Thread(target=self._record, args=(self._recording,), name="recorder-start", daemon=True).start()
+
+    def _record(self, opened: "Future[Recorder]") -> None:
+        try:
+            recorder = self._open_recorder()
+        except BaseException as error:
+            opened.set_exception(error)
+            return
+        self.summary.run_id = recorder.run_id
+        opened.set_result(recorder)
+        # What the end of the run needs, so that it need not be waited for then.
+        import_module("trainers.verbs.finish")
+        tracking.preload()
+        reports.preload()
+
     def _restored(self, event: Restored) -> None:
         self._starts += 1
         self.rows |= {int(row["epoch"]): row for row in event.history}
@@ -139,13 +197,14 @@ class Run:
             self.display.say(f"weights     not in {self.experiment.model.weights}, start fresh: {few}")
         if self._starts > 1:
             self.display.result(f"a worker was lost; training goes on after epoch {event.epoch}")
-            self._record().tag({"restarts": str(self._starts - 1)})
+            self.recorder.tag({"restarts": str(self._starts - 1)})
         elif event.epoch or self.resumed:
             self.display.say(f"goes on after epoch {event.epoch}")
 
-    def _record(self) -> Recorder:
-        assert self.recorder is not None
-        return self.recorder
+
+def new_name(experiment: Experiment) -> str:
+    """A name that no other run has: job, date, time, and four digits against two in one second."""
+    return f"{experiment.name}-{time.strftime('%y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def command(verb: str, *arguments: object) -> str:
@@ -153,7 +212,7 @@ def command(verb: str, *arguments: object) -> str:
     return " ".join(["python", shlex.quote(sys.argv[0]), verb, *map(str, arguments)])
 
 
-def _origin() -> dict[str, str]:
+def origin() -> dict[str, str]:
     """Where a run comes from: library version, git commit of the working folder, command line."""
     tags = {"trainers.version": trainers.__version__, "command": shlex.join(sys.argv)}
     for name, arguments in {"git.commit": ["rev-parse", "HEAD"], "git.dirty": ["status", "--porcelain"]}.items():

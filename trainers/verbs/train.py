@@ -4,12 +4,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from trainers import config
+from trainers import config, tracking
 from trainers.cluster import Resources, Runtime
 from trainers.data import list_source
 from trainers.display import Display
@@ -17,9 +16,8 @@ from trainers.errors import Interrupted, RequestError
 from trainers.events import Event
 from trainers.experiment import Experiment
 from trainers.summary import Summary
-from trainers.tracking import Recorder, Status
-from trainers.verbs import finish, plan
-from trainers.verbs.run import SEND_SECONDS, Run, command
+from trainers.verbs import plan
+from trainers.verbs.run import EXPERIMENT, Run, command, new_name
 
 if TYPE_CHECKING:
     from trainers.engine.job import Job
@@ -30,46 +28,49 @@ RESUMABLE = ("scale.", "log.", "tracking.system_metrics")  # what may change whe
 def train(experiment: Experiment, display: Display, summary: Summary, resume: str | None = None) -> None:
     """Does the verb; what came out is in `summary`.
 
+    Args:
+        resume: name of the run that goes on, whose experiment this is.
+
     Raises:
         TrainersError: as the exit code says; the MLflow run then has status FAILED or KILLED.
     """
     with summary.phase("plan"):
         storage = plan.storage_folder(experiment)
         list_source(experiment.data, storage, display.packing)  # a wrong path is told before anything is started
-    run = Run(experiment, storage, display, summary, resumed=resume is not None)
-    with _interruptible(), _ray(experiment) as runtime, ThreadPoolExecutor(1) as background:
-        recorder = background.submit(_record, run, resume)
+    run = Run(resume or new_name(experiment), experiment, storage, display, summary, resumed=resume is not None)
+    with _interruptible(), _ray(experiment) as runtime:
         try:
-            _train(run, runtime, recorder)
+            _train(run, runtime)
         except BaseException as error:
             display.close()
             killed = isinstance(error, KeyboardInterrupt)
-            _close(recorder, "KILLED" if killed else "FAILED", summary)
+            summary.status = "KILLED" if killed else "FAILED"
+            run.close()
             if killed:
-                go_on = command("train --resume", summary.run_id) if run.history else command("train")
+                go_on = command("train --resume", run.name) if run.history else command("train")
                 raise Interrupted(f"stopped after {len(run.history)} epochs; go on with: {go_on}") from None
             raise
 
 
-def resumed_experiment(run_id: str, experiment: Experiment, flags: config.Tree) -> Experiment:
-    """The experiment of an earlier run under the storage of `experiment`, with those flags that may change.
+def find_run(reference: str, experiment: Experiment, flags: config.Tree) -> tuple[str, Experiment]:
+    """An earlier run, by its name or its MLflow id: its name, and its experiment with those flags that may change.
 
     Raises:
         RequestError: there is no such run, or a flag would make it another experiment.
     """
     runs = plan.storage_folder(experiment) / "training"
-    saved = runs / run_id / "experiment.yaml"
-    if not saved.is_file():
-        known = sorted(runs.glob("*/experiment.yaml"), key=lambda path: path.stat().st_mtime)
+    known = sorted(runs.glob(f"*/{EXPERIMENT}"), key=lambda path: path.stat().st_mtime)
+    saved = next((path for path in known if reference in (path.parent.name, tracking.run_id_of(path.parent))), None)
+    if saved is None:
         hint = f"the last are {', '.join(path.parent.name for path in known[-3:])}" if known else "there are none"
-        raise RequestError(f"--resume: no run {run_id} in {runs}; {hint}")
+        raise RequestError(f"--resume: no run {reference} in {runs}; {hint}")
     for name in config.flatten(flags):
         if not name.startswith((*RESUMABLE, "storage.")):
             raise RequestError(f"{name}: cannot change when a run goes on; start a new run for that")
-    return config.load(saved, flags)
+    return saved.parent.name, config.load(saved, flags)
 
 
-def _train(run: Run, runtime: Runtime | None, recorder: "Future[Recorder]") -> None:
+def _train(run: Run, runtime: Runtime | None) -> None:
     summary, display, experiment = run.summary, run.display, run.experiment
     with summary.phase("pack"):
         data = plan.prepare_data(experiment, run.storage, display)
@@ -79,45 +80,31 @@ def _train(run: Run, runtime: Runtime | None, recorder: "Future[Recorder]") -> N
         size = plan.check_model(experiment, len(data.pack.classes), run.storage)
         joined = runtime is not None and runtime.address is not None
         resources = plan.find_on_cluster(experiment, runtime) if runtime and joined else plan.find_local(experiment)
-        run.recorder = recorder.result()
+        run.begin(data, resources.workers)
+        tracking.check(run.uri)
     plan.describe_model(experiment, size, resources, display)
-    display.say(f"run         {summary.run_id}")
-    run.begin(data, resources.workers)
-    if runtime:
-        runtime.wait()
-    news = _work(run.job(data), resources)
+    display.say(f"run         {run.name}")
+    news = _work(run.job(data), resources, runtime)
     for event in news:
         run.hear(event)
         if run.tested:
             break
-    run.times(ready)
+    run.end_times(ready)
     with _meanwhile(lambda: _wind_down(news, runtime)):
-        finish.finish(run, data)
+        from trainers.verbs.finish import finish
+
+        finish(run, data)
 
 
-def _work(job: "Job", resources: Resources) -> Iterator[Event]:
-    if resources.workers == 0:
+def _work(job: "Job", resources: Resources, runtime: Runtime | None) -> Iterator[Event]:
+    if runtime is None:
         from trainers.engine.local import work_here
 
         return work_here(job, cpus=resources.cpus, gpu=resources.gpu)
-    from trainers.cluster.training import train_on_ray
+    from trainers.cluster.training import train_on_ray  # takes seconds, in which Ray goes on starting
 
+    runtime.wait()
     return train_on_ray(job, resources)
-
-
-def _record(run: Run, resume: str | None) -> Recorder:
-    """Opens the MLflow run; importing mlflow and making its database takes seconds, so this is done in a thread."""
-    recorder = run.open_recorder(resume)
-    run.summary.run_id = recorder.run_id
-    return recorder
-
-
-def _close(recorder: "Future[Recorder]", status: Status, summary: Summary) -> None:
-    summary.status = status
-    try:
-        recorder.result().finish(status, wait_s=SEND_SECONDS)
-    except RequestError:
-        return  # the run was never opened; its error is what is being raised
 
 
 def _wind_down(news: Iterator[Event], runtime: Runtime | None) -> None:

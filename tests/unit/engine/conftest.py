@@ -13,7 +13,7 @@ from trainers.engine import CheckpointStore, World
 from trainers.engine.loop import Loop
 from trainers.experiment import Experiment
 from trainers.models import build
-from trainers.tasks import Classification
+from trainers.tasks import Classification, describe
 
 SIDE = 16
 
@@ -70,5 +70,5 @@ def loop_over(pack: Pack, folder: Path, world: World, **options: dict) -> Loop:
         indices[:-8],
         indices[-8:],
         world,
-        CheckpointStore(folder),
+        CheckpointStore(folder, describe(experiment, pack.classes)),
     )

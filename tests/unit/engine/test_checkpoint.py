@@ -17,7 +17,7 @@ def checkpoint(epoch, best=1):
 
 @pytest.fixture
 def store(tmp_path):
-    return CheckpointStore(tmp_path / "checkpoints")
+    return CheckpointStore(tmp_path / "checkpoints", {"classes": ["cat", "dog"]})
 
 
 def test_what_is_saved_is_loaded(store):
@@ -35,7 +35,7 @@ def test_the_last_two_and_the_best_are_kept(store):
     assert list(store.epochs()) == [6, 5, 2]
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "training.pt", "manifest.json"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "training.pt", "model.json", "manifest.json"])
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(store, caplog, name, damage):
     logging.getLogger("trainers").propagate = True

@@ -56,11 +56,6 @@ def test_an_image_too_small_for_the_network_is_refused_before_it_costs():
         dry_run(experiment("alexnet", 16), 2)
 
 
-def test_options_of_simple_cnn_are_refused_elsewhere():
-    with pytest.raises(RequestError, match=r"only simple_cnn has them, not resnet18"):
-        build(Model(name="resnet18", dropout=0.5), 2, 64)
-
-
 def test_a_frozen_backbone_has_no_gradients_and_stays_in_eval_mode():
     options = Model(name="resnet18", train="head")
     built = build(options, 2, 64)
