@@ -2,15 +2,18 @@
 
 import argparse
 import difflib
+import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from trainers import config
 from trainers.display import Display
 from trainers.errors import Interrupted, RequestError, TrainersError
 from trainers.experiment import Experiment
+from trainers.garbage import collect_less
 from trainers.summary import Summary
 
 VERBS = {
@@ -21,15 +24,25 @@ VERBS = {
 }
 
 
-def main(job: str, argv: Sequence[str] | None = None) -> int:
-    """Runs a job's command line and returns its exit code: 0 done, 1 the work failed, 2 the request was wrong.
+def main(job: str) -> NoReturn:
+    """Runs this process's command line for a job and ends the process with its exit code.
 
     Args:
         job: the job's file, jobs/NAME.py; the experiment lies beside it in NAME.yaml.
-        argv: the arguments after the file's name, by default those of this process.
     """
+    collect_less()
+    code = run(job, sys.argv[1:])
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything is written and closed; taking the interpreter apart with torch, ray and mlflow in it takes a second.
+    os._exit(code)
+
+
+def run(job: str, argv: Sequence[str]) -> int:
+    """Runs a job's command line and returns its exit code: 0 done, 1 the work failed, 2 the request was wrong."""
     try:
-        return _run(Path(job), list(sys.argv[1:] if argv is None else argv))
+        return _run(Path(job), list(argv))
     except TrainersError as error:
         return _told(error)
     except KeyboardInterrupt:

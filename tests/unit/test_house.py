@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "data": set(),
     "reports": set(),
 }
-GROUND = {"experiment", "config", "errors", "events", "summary", "display"}
+GROUND = {"experiment", "config", "errors", "events", "summary", "display", "garbage"}
 ONLY_IN = {"ray": "cluster", "mlflow": "tracking"}
 
 
@@ -76,7 +76,7 @@ def test_the_engine_runs_without_ray_and_mlflow():
 
 def test_a_wrong_flag_is_told_before_anything_heavy_is_imported():
     code = (
-        "import sys; from trainers.cli import main; code = main('jobs/catsdogs.py', ['--sed', '1']); "
+        "import sys; from trainers.cli import run; code = run('jobs/catsdogs.py', ['--sed', '1']); "
         "sys.exit(code * 10 + bool({'torch', 'ray', 'mlflow', 'matplotlib'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 20

@@ -104,5 +104,6 @@ class Runtime:
             "address": "local",
             "num_cpus": max(cores, self._workers or 1),
             "include_dashboard": False,
+            "runtime_env": {"worker_process_setup_hook": "trainers.garbage.collect_less"},
             **options,
         }

@@ -47,9 +47,12 @@ class VersionInfo:
 
 
 def preload() -> None:
-    """Imports what `register` needs, which takes a second."""
-    import pandas  # type: ignore[import-untyped]  # noqa: F401
-    from mlflow import pyfunc  # noqa: F401
+    """Does once for nothing what `register` does on this machine: its imports and look-ups take two seconds."""
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = Path(scratch) / "bundle"
+        bundle.mkdir()
+        (bundle / "model.json").write_text("{}")
+        _save(Path(scratch) / "model", bundle, model=None)
 
 
 def register(
@@ -199,7 +202,9 @@ def _register(
     model_id = logged.model_id
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            client.log_model_artifacts(model_id, str(_save(Path(scratch) / "model", bundle, run_id, logged)))
+            client.log_model_artifacts(
+                model_id, str(_save(Path(scratch) / "model", bundle, _mlflow_model(run_id, logged)))
+            )
         except BaseException:
             client.finalize_logged_model(model_id, "FAILED")
             raise
@@ -225,11 +230,19 @@ def _register(
     return Version(name, str(made.version))
 
 
-def _save(path: Path, bundle: Path, run_id: str, logged: Any) -> Path:
+def _mlflow_model(run_id: str, logged: Any) -> Any:
+    from mlflow.models import Model
+
+    return Model(
+        artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run_id, model_id=logged.model_id
+    )
+
+
+def _save(path: Path, bundle: Path, model: Any) -> Path:
     """The bundle as an MLflow model on disk: `MLmodel`, this package's loader code, `artifacts/` with the bundle."""
     import pandas as pd  # type: ignore[import-untyped]
     from mlflow import pyfunc
-    from mlflow.models import Model, ModelSignature
+    from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
     from mlflow.types.schema import Array, DataType
 
@@ -252,9 +265,7 @@ def _save(path: Path, bundle: Path, run_id: str, logged: Any) -> Path:
         # Given, because finding them out takes MLflow several seconds.
         pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in _PACKAGES],
         code_paths=None,
-        mlflow_model=Model(
-            artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run_id, model_id=logged.model_id
-        ),
+        mlflow_model=model,
     )
     for cache in path.rglob("__pycache__"):
         shutil.rmtree(cache, ignore_errors=True)

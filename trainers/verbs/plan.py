@@ -56,6 +56,17 @@ def storage_folder(experiment: Experiment) -> Path:
     return path.resolve()
 
 
+def check_path(experiment: Experiment) -> None:
+    """The quickest of all checks: that the data's path, if it is a local one, is there.
+
+    Raises:
+        RequestError: it is not.
+    """
+    path = experiment.data.path
+    if path and not path.startswith("s3://") and not Path(path).expanduser().exists():
+        raise RequestError(f"data.path: there is no folder or file {path} (seen from {Path.cwd()})")
+
+
 def check_model(experiment: Experiment, classes: int, storage: Path) -> "Size":
     """Tries the network's name, image size and weights file; returns how large it is.
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from trainers import config, tracking
 from trainers.cluster import Resources, Runtime
-from trainers.data import list_source
 from trainers.display import Display
 from trainers.errors import Interrupted, RequestError
 from trainers.events import Event
@@ -36,7 +35,7 @@ def train(experiment: Experiment, display: Display, summary: Summary, resume: st
     """
     with summary.phase("plan"):
         storage = plan.storage_folder(experiment)
-        list_source(experiment.data, storage, display.packing)  # a wrong path is told before anything is started
+        plan.check_path(experiment)  # told before Ray is started
     run = Run(resume or new_name(experiment), experiment, storage, display, summary, resumed=resume is not None)
     with _interruptible(), _ray(experiment) as runtime:
         try:
