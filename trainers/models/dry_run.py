@@ -31,13 +31,15 @@ class Size:
         return FLOAT * (self.parameters + (1 + states) * self.trained + kept)
 
 
-def dry_run(experiment: Experiment, classes: int) -> Size:
-    """Sizes of the experiment's network.
+def dry_run(experiment: Experiment, classes: int, weights: dict[str, torch.Tensor] | None = None) -> Size:
+    """Sizes of the experiment's network, once it has been built, with its weights, and has seen an image.
 
     Raises:
-        RequestError: there is no such network, or it cannot take images of this size.
+        RequestError: there is no such network, its weights do not fit, or it cannot take images of this size.
     """
     options, side = experiment.model, experiment.data.image_size
+    # In earnest and not on the meta device: that imports torch's compiler, which takes longer than this.
+    module = build(options, classes, side, weights).module.eval()
     activations = 0
 
     def count(module: nn.Module, inputs: object, output: object) -> None:
@@ -45,17 +47,10 @@ def dry_run(experiment: Experiment, classes: int) -> Size:
         if isinstance(output, torch.Tensor):
             activations += output.numel()
 
-    try:
-        with torch.device("meta"):  # no time is spent on initial weights: what they are does not matter here
-            module = build(options, classes, side).module.to_empty(device="cpu")
-    except NotImplementedError:  # RegNet works out its widths with tensors
-        module = build(options, classes, side).module
-    module.eval()
     for part in module.modules():
         if not list(part.children()):
             part.register_forward_hook(count)
     try:
-        # Not on the meta device: its first use imports torch's compiler, which takes longer than this.
         with torch.inference_mode():
             module(torch.zeros(1, 3, side, side))
     except (RuntimeError, AssertionError, ValueError) as error:

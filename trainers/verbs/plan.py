@@ -73,13 +73,9 @@ def check_model(experiment: Experiment, classes: int, storage: Path) -> "Size":
     Raises:
         RequestError: one of them does not fit.
     """
-    from trainers.models import build, dry_run, resolve_weights
+    from trainers.models import dry_run, resolve_weights
 
-    size = dry_run(experiment, classes)
-    weights = resolve_weights(experiment.model, storage)
-    if weights is not None:
-        build(experiment.model, classes, experiment.data.image_size, weights)
-    return size
+    return dry_run(experiment, classes, resolve_weights(experiment.model, storage))
 
 
 def prepare_data(experiment: Experiment, storage: Path, display: Display) -> Plan:
