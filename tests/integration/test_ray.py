@@ -6,15 +6,18 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
-from running import ROOT, SMALL, Running, clean_environment, summary_of
+from running import ROOT, SMALL, Running, clean_environment, draw_photos, summary_of
 from safetensors.torch import load_file
 
 pytestmark = pytest.mark.timeout(300)
+# Large enough that an epoch takes about a second: time to do something to it.
+SLOW = ("--data.image-size", "64", "--training.epochs", "6", "--training.best", "loss", "--scale.workers", "2")
 EXACT = ("--model.batch-norm", "false", "--model.dropout", "0", "--optimizer.lr", "0.01", "--schedule.name", "constant")
 
 
@@ -34,6 +37,11 @@ def weights(summary: dict) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    return draw_photos(tmp_path_factory.mktemp("photos") / "animals", count=200)
+
+
+@pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, photos):
     """A run on two workers that nothing befell."""
     folder = tmp_path_factory.mktemp("undisturbed")
@@ -43,8 +51,7 @@ def undisturbed(tmp_path_factory, photos):
 
 
 def arguments(photos: Path) -> list[object]:
-    return ["--data.source", "folder", "--data.path", photos, *SMALL, *EXACT, "--training.epochs", "6",
-            "--training.best", "loss", "--scale.workers", "2"]  # fmt: skip
+    return ["--data.source", "folder", "--data.path", photos, *SMALL, *EXACT, *SLOW]
 
 
 def training_workers(job) -> list[psutil.Process]:
@@ -89,30 +96,32 @@ def test_a_killed_worker_costs_an_epoch_at_most_and_changes_nothing(undisturbed,
 
 def test_a_run_goes_on_after_the_driver_was_lost(undisturbed, photos, start, call, tmp_path):
     job = start(*arguments(photos))
-    run_id = job.read_until("run  ").split()[1]
+    name = job.read_until("run  ").split()[1]
     job.read_until("epoch 3/6")
     job.kill()
-    again = call("train", "--resume", run_id, "--summary", "summary.json")
+    again = call("train", "--resume", name, "--summary", "summary.json")
     assert "goes on after epoch" in again.output
     assert "epoch 1/6" not in again.output
     summary = summary_of(tmp_path / "summary.json")
-    assert summary["run_id"] == run_id
-    assert client_of(tmp_path).get_run(run_id).info.status == "FINISHED"
+    run = client_of(tmp_path).get_run(summary["run_id"])
+    assert (run.info.run_name, run.info.status) == (name, "FINISHED")
+    assert len(client_of(tmp_path).search_runs([run.info.experiment_id])) == 1
     folder, expected, _ = undisturbed
-    assert losses(tmp_path, run_id) == losses(folder, expected["run_id"])
+    assert losses(tmp_path, summary["run_id"]) == losses(folder, expected["run_id"])
     assert all(torch.equal(value, weights(expected)[name]) for name, value in weights(summary).items())
 
 
 def test_ctrl_c_ends_the_run_as_killed_and_leaves_no_process(photos, start, tmp_path):
     job = start(*arguments(photos), "--training.epochs", "500")
-    run_id = job.read_until("run  ").split()[1]
-    job.read_until("epoch 2/500")
+    name = job.read_until("run  ").split()[1]
+    job.read_until("epoch   2/500")
     started = job.children()
     os.killpg(job.process.pid, signal.SIGINT)  # as a terminal does it: to the whole group
     assert job.wait() == 130, job.output
-    assert f"train --resume {run_id}" in job.output
+    assert f"train --resume {name}" in job.output
     assert "Traceback" not in job.output
-    assert client_of(tmp_path).get_run(run_id).info.status == "KILLED"
+    (run,) = client_of(tmp_path).search_runs(["1"])
+    assert run.info.status == "KILLED"
     assert psutil.wait_procs(started, timeout=30)[1] == []
 
 
@@ -123,17 +132,22 @@ def test_more_than_the_machine_has_is_refused_with_the_sum(photos, call):
 
 
 @pytest.fixture
-def cluster(tmp_path):
-    """A Ray cluster on ports of its own, as an administrator starts it."""
+def cluster():
+    """A Ray cluster as an administrator starts it: the address of its dashboard, and an environment to use it in."""
     environment = clean_environment() | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-    ports = free_ports(4)
-    ray = Path(sys.executable).with_name("ray")
-    command = [ray, "start", "--head", "--block", "--num-cpus=2", f"--port={ports[0]}", f"--dashboard-port={ports[1]}",
-               f"--ray-client-server-port={ports[2]}", f"--dashboard-agent-listen-port={ports[3]}",
-               f"--temp-dir={tmp_path / 'ray'}", "--include-dashboard=true"]  # fmt: skip
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as head:
-        yield f"http://127.0.0.1:{ports[1]}", environment
-        head.terminate()
+    port, dashboard, client, agent = free_ports(4)
+    # Not in tmp_path: a socket's path may have no more than 107 characters.
+    with tempfile.TemporaryDirectory(prefix="ray-") as folder:
+        command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--num-cpus=2",
+                   f"--port={port}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}",
+                   f"--dashboard-agent-listen-port={agent}", f"--temp-dir={folder}"]  # fmt: skip
+        log = (Path(folder) / "start.log").open("w")
+        with log, subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT) as head:
+            yield f"http://127.0.0.1:{dashboard}", environment
+            started = psutil.Process(head.pid).children(recursive=True)
+            head.terminate()
+            head.wait()
+            psutil.wait_procs(started, timeout=20)
 
 
 def free_ports(count: int) -> list[int]:

@@ -11,6 +11,7 @@ from trainers.errors import RequestError
 # All set before ray is imported; what the user has set wins.
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # or a late call, after the end, would start another Ray
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the coming default; leaves CUDA_VISIBLE_DEVICES alone on CPU workers
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # each run waits about two of these at its end

@@ -47,7 +47,7 @@ def train(experiment: Experiment, display: Display, summary: Summary, resume: st
             run.close()
             if killed:
                 go_on = command("train --resume", run.name) if run.history else command("train")
-                raise Interrupted(f"stopped after {len(run.history)} epochs; go on with: {go_on}") from None
+                raise Interrupted(f"after {len(run.history)} epochs; go on with: {go_on}") from None
             raise
 
 
