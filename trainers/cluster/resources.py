@@ -21,7 +21,7 @@ class Resources:
         return f"{self.workers} worker{'s' * (self.workers > 1)} × {each}"
 
 
-def find_resources(scale: Scale, *, cpus: float, gpus: float) -> Resources:
+def find_resources(scale: Scale, batch_size: int, *, cpus: float, gpus: float) -> Resources:
     """Fits the request to a cluster, or to this machine, that has so many cores and GPUs.
 
     Raises:
@@ -35,6 +35,8 @@ def find_resources(scale: Scale, *, cpus: float, gpus: float) -> Resources:
         return Resources(0, scale.cpus_per_worker or int(cpus), gpu)
     if gpu and workers > gpus:
         raise RequestError(f"scale.workers: {workers} workers need {workers} GPUs, there are {gpus:g}")
+    if workers > batch_size:
+        raise RequestError(f"scale.workers: {workers} workers cannot share a training.batch_size of {batch_size}")
     each = scale.cpus_per_worker or max(1, int(cpus) // workers)
     if workers * each > cpus:
         raise RequestError(

@@ -10,7 +10,6 @@ from trainers.tasks import Classification
 EVALUATION_BATCH = 256  # per rank; without gradients it needs less memory than a quarter of it in training
 
 
-@torch.inference_mode()
 def evaluate(
     module: nn.Module,
     task: Classification,
@@ -20,12 +19,25 @@ def evaluate(
     *,
     dtype: torch.dtype = torch.float32,
     batch_size: int = EVALUATION_BATCH,
-    keep: bool = False,
-) -> tuple[dict[str, float], torch.Tensor | None]:
-    """Metrics over all ranks and, if kept, the probabilities [n, C] of all samples in order, on every rank.
+) -> dict[str, float]:
+    """Metrics over all ranks. Every sample counts once, whatever the world size."""
+    metrics, _ = evaluate_each(module, task, samples, indices, world, dtype=dtype, batch_size=batch_size)
+    return metrics
 
-    Every sample counts once, whatever the world size.
-    """
+
+@torch.inference_mode()
+def evaluate_each(
+    module: nn.Module,
+    task: Classification,
+    samples: Samples,
+    indices: torch.Tensor,
+    world: World,
+    *,
+    dtype: torch.dtype = torch.float32,
+    batch_size: int = EVALUATION_BATCH,
+    classes: int = 0,
+) -> tuple[dict[str, float], torch.Tensor]:
+    """Metrics, and on every rank the probabilities [n, classes] of all samples in order; none for 0 classes."""
     module.eval()
     tally = torch.zeros(len(task.counts), dtype=torch.float64, device=world.device)
     outputs: list[torch.Tensor] = []
@@ -35,11 +47,8 @@ def evaluate(
         with torch.autocast(world.device.type, dtype=dtype, enabled=dtype != torch.float32):
             logits = module(images)
         tally += task.tally(logits, targets)
-        if keep:
+        if classes:
             outputs.append(task.probabilities(logits))
     metrics = task.metrics(world.sum(tally))
-    if not keep:
-        return metrics, None
-    width = outputs[0].shape[1] if outputs else 0
-    mine = torch.cat(outputs) if outputs else torch.zeros(0, world.from_first(width), device=world.device)
-    return metrics, world.gather_rows(mine, len(indices))
+    mine = torch.cat(outputs) if outputs else torch.zeros(0, classes, device=world.device)
+    return metrics, world.gather_rows(mine, len(indices)) if classes else mine

@@ -10,7 +10,7 @@ import torch
 from trainers.data import reopen_pack, splits_of
 from trainers.data.batches import Samples
 from trainers.engine.checkpoint import CheckpointStore
-from trainers.engine.evaluate import evaluate
+from trainers.engine.evaluate import evaluate_each
 from trainers.engine.loop import Diverged, Loop
 from trainers.engine.world import World
 from trainers.events import Event, Failed, Restored, Tested
@@ -59,19 +59,18 @@ def work(job: Job, world: World) -> Iterator[Event]:
         # All ranks stop here together; raising would only have Ray start them again to the same end.
         yield Failed(str(error))
         return
-    yield _test_best(loop, test)
+    yield _test_best(loop, test, len(pack.classes))
 
 
-def _test_best(loop: Loop, test: torch.Tensor) -> Tested:
+def _test_best(loop: Loop, test: torch.Tensor, classes: int) -> Tested:
     """Puts the best epoch's weights into the network and evaluates them once on the test split, over all ranks."""
     started = time.perf_counter()
     best = max(int(row["epoch"]) for row in loop.history if row["best"])
     if loop.world.is_first:
         loop.module.load_state_dict(loop.store.load(best).weights)
     loop.world.copy_from_first(loop.module)
-    metrics, probabilities = evaluate(
-        loop.module, loop.task, loop.samples, test, loop.world, dtype=loop.dtype, keep=True
+    metrics, probabilities = evaluate_each(
+        loop.module, loop.task, loop.samples, test, loop.world, dtype=loop.dtype, classes=classes
     )
-    assert probabilities is not None
     seconds = time.perf_counter() - started
     return Tested(metrics, probabilities.cpu().numpy(), best, str(loop.store.path(best)), seconds)

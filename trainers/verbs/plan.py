@@ -86,11 +86,11 @@ def prepare_data(experiment: Experiment, storage: Path, display: Display) -> Pla
     """
     pack = open_pack(experiment.data, storage, progress=display.packing)
     plan = Plan(pack, splits_of(pack, experiment.data, experiment.seed))
-    smallest = len(plan.splits.train)
-    if experiment.training.batch_size > smallest:
-        raise RequestError(
-            f"training.batch_size: {experiment.training.batch_size} is more than the {smallest} images to train on"
-        )
+    batch, images = experiment.training.batch_size, len(plan.splits.train)
+    if batch > images:
+        raise RequestError(f"training.batch_size: {batch} is more than the {images} images to train on")
+    if not len(plan.splits.validation):
+        raise RequestError("data.validation: 0 leaves no images by which the best weights could be chosen")
     return plan
 
 
@@ -133,7 +133,9 @@ def find_local(experiment: Experiment) -> Resources:
         RequestError: the machine lacks what was asked for.
     """
     cpus, gpus = machine_size()
-    return find_resources(experiment.scale, cpus=max(cpus, experiment.scale.workers or 1), gpus=gpus)
+    return find_resources(
+        experiment.scale, experiment.training.batch_size, cpus=max(cpus, experiment.scale.workers or 1), gpus=gpus
+    )
 
 
 def plan(experiment: Experiment, display: Display, summary: Summary) -> None:
@@ -177,4 +179,4 @@ def find_on_cluster(experiment: Experiment, runtime: Runtime) -> Resources:
     """
     runtime.wait()
     cpus, gpus = cluster_size()
-    return find_resources(experiment.scale, cpus=cpus, gpus=gpus)
+    return find_resources(experiment.scale, experiment.training.batch_size, cpus=cpus, gpus=gpus)

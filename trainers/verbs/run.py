@@ -1,5 +1,6 @@
 """A run in progress, as the driver sees it: what rank 0 tells is shown, recorded and remembered."""
 
+import logging
 import secrets
 import shlex
 import subprocess
@@ -177,6 +178,8 @@ class Run:
             threading.Thread(target=self._record, args=(self._recording,), name="recorder-start", daemon=True).start()
 
     def _record(self, opened: "Future[Recorder]") -> None:
+        if self.experiment.log.level == "debug":
+            tracking.quiet(logging.INFO)
         try:
             recorder = self._open_recorder()
         except BaseException as error:
