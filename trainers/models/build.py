@@ -93,5 +93,8 @@ def _replace_head(module: nn.Module, classes: int) -> str:
     else:  # SqueezeNet classifies by a 1×1 convolution; its own initialisation (torchvision, squeezenet.py)
         replacement = nn.Conv2d(last.in_channels, classes, kernel_size=1)
         nn.init.normal_(replacement.weight, mean=0.0, std=0.01)
+        # The ReLU that it has on its logits stops learning for every class whose logit is negative: with two classes
+        # on frozen features that costs a quarter of the accuracy.
+        module.set_submodule(f"{name.rpartition('.')[0]}.2", nn.Identity())
     module.set_submodule(name, replacement)
     return name

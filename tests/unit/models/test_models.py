@@ -46,6 +46,13 @@ def test_each_family_of_torchvision_gets_as_many_outputs_as_there_are_classes(na
     assert (last.out_channels if isinstance(last, nn.Conv2d) else last.out_features) == 5
 
 
+def test_the_logits_of_squeezenet_may_be_negative():
+    torch.manual_seed(0)
+    module = build(Model(name="squeezenet1_0"), 40, 64).module.eval()
+    assert not any(isinstance(layer, nn.ReLU) for layer in module.classifier)
+    assert module(torch.randn(4, 3, 64, 64)).min() < 0
+
+
 def test_an_unknown_network_is_refused_with_the_nearest_names():
     with pytest.raises(RequestError, match=r"model\.name: no network `resnet19`; did you mean .*resnet18"):
         build(Model(name="resnet19"), 2, 64)
