@@ -79,8 +79,8 @@ def _train(run: Run, runtime: Runtime | None) -> None:
         size = plan.check_model(experiment, len(data.pack.classes), run.storage)
         joined = runtime is not None and runtime.address is not None
         resources = plan.find_on_cluster(experiment, runtime) if runtime and joined else plan.find_local(experiment)
-        run.begin(data, resources.workers)
         tracking.check(run.uri)
+        run.begin(data, resources.workers)
     plan.describe_model(experiment, size, resources, display)
     display.say(f"run         {run.name}")
     news = _work(run.job(data), resources, runtime)
