@@ -50,7 +50,7 @@ def minimal(folder: Path) -> tuple[float, float]:
 
 
 def ours(folder: Path) -> tuple[float, float]:
-    """`seconds.start` of a run whose pack is there, and seconds from its last epoch's line to the end of the process."""
+    """`seconds.start` of a run whose pack is there, and seconds from its last epoch to the end of the process."""
     command = [sys.executable, ROOT / "jobs" / "catsdogs.py", "--scale.workers", "2", "--training.epochs", "2"]
     with subprocess.Popen(
         [*command, "--summary", "summary.json"],
