@@ -128,7 +128,7 @@ def _parser(job: Path, verb: str) -> config.Parser:
     )
     parser.add_argument("--summary", type=Path, metavar="FILE", help="write what came out as JSON")
     if verb == "train":
-        parser.add_argument("--resume", metavar="RUN", help="go on with the run of this id from its last checkpoint")
+        parser.add_argument("--resume", metavar="RUN", help="go on with the run of this name, or MLflow id")
     if verb in ("evaluate", "predict"):
         parser.add_argument(
             "--from",
