@@ -291,7 +291,8 @@ def test_a_server_that_dies_costs_training_nothing_and_loses_nothing(
         server.start()
 
     assert run_of(server.uri, recorder.run_id).info.status == "RUNNING"
-    assert tracking.replay(recorder.folder) == 2002
+    # All but, perhaps, the one request of 1,000 records that was being tried again when the server came back.
+    assert tracking.replay(recorder.folder) in (2002, 1002)
     assert tracking.replay(recorder.folder) == 0
 
     assert steps(server.uri, recorder.run_id) == list(range(2001))
@@ -448,12 +449,14 @@ def test_a_registered_model_predicts_in_a_fresh_process_without_pickle_or_a_cras
 
     from trainers.experiment import Experiment
     from trainers.models import build
-    from trainers.tasks import save_bundle
+    from trainers.tasks import describe
 
     experiment = Experiment()
     module = build(experiment.model, 2, experiment.data.image_size).module
-    save_file(module.state_dict(), tmp_path / "weights")
-    made = save_bundle(tmp_path / "trained", experiment, ("cat", "dog"), tmp_path / "weights")
+    made = tmp_path / "trained"
+    made.mkdir()
+    save_file(module.state_dict(), made / "weights.safetensors")
+    (made / "model.json").write_text(json.dumps(describe(experiment, ("cat", "dog"))))
     recorder = start(sqlite, tmp_path)
     version = register(sqlite, recorder.run_id, made, "predicts", {}, {})
     recorder.finish("FINISHED")

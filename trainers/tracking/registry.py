@@ -64,7 +64,7 @@ def register(
     tags: Mapping[str, str],
     description: str | None = None,
 ) -> Version:
-    """Registers a bundle (see `trainers.tasks.save_bundle`) as a new version of the model `name`.
+    """Registers a bundle (see `trainers.tasks.predictor`) as a new version of the model `name`.
 
     The version is an MLflow pyfunc model (see `trainers.tracking.pyfunc_model`) that belongs to the run; it holds no
     pickle. Metrics and tags become tags of the version.
