@@ -143,7 +143,7 @@ def _read_plain(path: Path) -> bytes:
 def _open_zip(path: Path, place: str) -> Files:
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError) as error:
+    except (zipfile.BadZipFile, NotImplementedError) as error:  # the latter: zipfile's word for a newer zip format
         raise RequestError(
             f"data.path: {place} is not a whole .zip file ({error}); name a folder, a .zip file or s3://"
         ) from error
@@ -160,6 +160,7 @@ def _open_zip(path: Path, place: str) -> Files:
         try:
             with lock:
                 return archive.read(name)
+        # NotImplementedError is zipfile's word for a compression that it does not know.
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
             raise Unreadable(f"damaged in the zip: {error}") from error
         except OSError as error:

@@ -10,23 +10,8 @@ from trainers.tasks import Classification
 EVALUATION_BATCH = 256  # per rank; without gradients it needs less memory than a quarter of it in training
 
 
-def evaluate(
-    module: nn.Module,
-    task: Classification,
-    samples: Samples,
-    indices: torch.Tensor,
-    world: World,
-    *,
-    dtype: torch.dtype = torch.float32,
-    batch_size: int = EVALUATION_BATCH,
-) -> dict[str, float]:
-    """Metrics over all ranks. Every sample counts once, whatever the world size."""
-    metrics, _ = evaluate_each(module, task, samples, indices, world, dtype=dtype, batch_size=batch_size)
-    return metrics
-
-
 @torch.inference_mode()
-def evaluate_each(
+def evaluate(
     module: nn.Module,
     task: Classification,
     samples: Samples,
@@ -37,7 +22,10 @@ def evaluate_each(
     batch_size: int = EVALUATION_BATCH,
     classes: int = 0,
 ) -> tuple[dict[str, float], torch.Tensor]:
-    """Metrics, and on every rank the probabilities [n, classes] of all samples in order; none for 0 classes."""
+    """Metrics over all ranks, and on every rank the probabilities [n, classes] of all samples in order.
+
+    Every sample counts once, whatever the world size. For 0 classes no probabilities are kept.
+    """
     module.eval()
     tally = torch.zeros(len(task.counts), dtype=torch.float64, device=world.device)
     outputs: list[torch.Tensor] = []

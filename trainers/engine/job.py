@@ -10,7 +10,7 @@ import torch
 from trainers.data import reopen_pack, splits_of
 from trainers.data.batches import Samples
 from trainers.engine.checkpoint import CheckpointStore
-from trainers.engine.evaluate import evaluate_each
+from trainers.engine.evaluate import evaluate
 from trainers.engine.loop import Diverged, Loop
 from trainers.engine.world import World
 from trainers.events import Event, Failed, Restored, Tested
@@ -69,7 +69,7 @@ def _test_best(loop: Loop, test: torch.Tensor, classes: int) -> Tested:
     if loop.world.is_first:
         loop.module.load_state_dict(loop.store.load(best).weights)
     loop.world.copy_from_first(loop.module)
-    metrics, probabilities = evaluate_each(
+    metrics, probabilities = evaluate(
         loop.module, loop.task, loop.samples, test, loop.world, dtype=loop.dtype, classes=classes
     )
     seconds = time.perf_counter() - started

@@ -87,7 +87,9 @@ class Loop:
                     f"({self.options.optimizer.lr:g}) or set training.clip_norm"
                 )
             self.world.copy_from_first(self.module, buffers_only=True)
-            validation = evaluate(self.module, self.task, self.samples, self.validation, self.world, dtype=self.dtype)
+            validation, _ = evaluate(
+                self.module, self.task, self.samples, self.validation, self.world, dtype=self.dtype
+            )
             row: Row = {
                 "epoch": epoch + 1,
                 **{f"train/{name}": value for name, value in train.items()},
