@@ -4,6 +4,7 @@ import argparse
 import difflib
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +20,10 @@ from trainers.summary import Summary
 VERBS = {
     "train": "train, evaluate and register (the default)",
     "plan": "what would run, on what; trains nothing",
-    "evaluate": "a trained model on a split: accuracy, confusion matrix, most confused, top losses",
-    "predict": "images (files, folders, URLs) to classes",
+    "find-lr": "the learning-rate range test: picture, table and suggestion",
+    "evaluate": "a trained model on a split: metrics, confusion matrix, most confused, top losses",
+    "predict": "images (files, folders, URLs) or numbers to answers; a GAN's samples",
+    "export": "a trained model as weights and as a whole program, both checked",
 }
 
 
@@ -54,9 +57,11 @@ def run(job: str, argv: Sequence[str]) -> int:
 
 def _run(job: Path, argv: list[str]) -> int:
     verb = _take_verb(argv)
+    # argparse would take a vector that begins with a minus for a flag; it leaves alone what has a space in it.
+    argv = [f" {argument}" if re.match(r"-[\d.]", argument) else argument for argument in argv]
     parser = _parser(job, verb)
     arguments, flags = config.parse(parser, argv)
-    experiment = config.load(arguments.config, flags)
+    experiment = config.load(arguments.config, flags, arguments.preset)
     if getattr(arguments, "resume", None):
         from trainers.verbs.train import find_run
 
@@ -75,7 +80,11 @@ def _run(job: Path, argv: list[str]) -> int:
 
 def _call(verb: str, arguments: argparse.Namespace, experiment: Experiment, display: Display, summary: Summary) -> None:
     # Imported here: torch, ray and mlflow take seconds, which a wrong flag need not wait for.
-    if verb == "train":
+    if verb == "train" and experiment.compare:
+        from trainers.verbs.compare import compare
+
+        compare(experiment, display, summary)
+    elif verb == "train":
         from trainers.verbs.train import train
 
         train(experiment, display, summary, resume=arguments.resume)
@@ -83,6 +92,14 @@ def _call(verb: str, arguments: argparse.Namespace, experiment: Experiment, disp
         from trainers.verbs.plan import plan
 
         plan(experiment, display, summary)
+    elif verb == "find-lr":
+        from trainers.verbs.find_lr import find_lr
+
+        find_lr(experiment, display, summary, low=arguments.low, high=arguments.high, steps=arguments.steps)
+    elif verb == "export":
+        from trainers.verbs.export import export
+
+        export(experiment, display, summary, reference=arguments.reference, to=arguments.to)
     elif verb == "evaluate":
         from trainers.verbs.evaluate import evaluate
 
@@ -126,10 +143,17 @@ def _parser(job: Path, verb: str) -> config.Parser:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", default=beside, help=f"the experiment (default: {beside.name})"
     )
+    parser.add_argument("--preset", metavar="NAME", help="a named recipe of the experiment's file")
     parser.add_argument("--summary", type=Path, metavar="FILE", help="write what came out as JSON")
     if verb == "train":
         parser.add_argument("--resume", metavar="RUN", help="go on with the run of this name, or MLflow id")
-    if verb in ("evaluate", "predict"):
+    if verb == "find-lr":
+        parser.add_argument("--low", type=float, default=1e-7, metavar="LR", help="the first rate (default: 1e-7)")
+        parser.add_argument("--high", type=float, default=10.0, metavar="LR", help="the last rate (default: 10)")
+        parser.add_argument("--steps", type=int, default=100, metavar="N", help="optimiser steps (default: 100)")
+    if verb == "export":
+        parser.add_argument("--to", type=Path, metavar="FOLDER", help="a new folder (default: in the storage folder)")
+    if verb in ("evaluate", "predict", "export"):
         parser.add_argument(
             "--from",
             dest="reference",
@@ -139,8 +163,8 @@ def _parser(job: Path, verb: str) -> config.Parser:
     if verb == "evaluate":
         parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="which images")
     if verb == "predict":
-        parser.add_argument("paths", nargs="*", metavar="PATH", help="images: files, folders, http(s) URLs")
-        parser.add_argument("--json", action="store_true", help="one JSON object per image")
+        parser.add_argument("paths", nargs="*", metavar="PATH", help="images: files, folders, http(s) URLs; or numbers")
+        parser.add_argument("--json", action="store_true", help="one JSON object per input")
     return parser
 
 

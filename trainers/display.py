@@ -39,16 +39,20 @@ class Display:
         self.console.print(text, markup=False)
 
     def packing(self, done: int, total: int, what: str) -> None:
-        """Progress of drawing or packing images; as a Progress callback of the data package."""
+        """Progress of drawing, downloading or packing; as a Progress callback of the data package.
+
+        `what` may end in a comma and a unit, as in `downloading, bytes`.
+        """
         self._advance(done, total, what)
         if done >= total:
             self._end_bar()
-            self.say(f"{what}: {total:,} images")
+            name, _, unit = what.partition(", ")
+            self.say(f"{name}: {total:,} {unit or 'samples'}")
 
     def step(self, progress: StepProgress, epochs: int) -> None:
         """Progress inside an epoch: shown on a terminal only."""
         text = (
-            f"epoch {progress.epoch}/{epochs}  loss {progress.loss:.4f}  accuracy {progress.accuracy:.4f}  "
+            f"epoch {progress.epoch}/{epochs}  {_numbers(progress.metrics)}  "
             f"{progress.samples_per_second:,.0f} samples/s"
         )
         self._advance(progress.step, progress.steps, text)
@@ -60,8 +64,7 @@ class Display:
         best = "  best" if row["best"] else ""
         self.say(
             f"epoch {row['epoch']:{width}.0f}/{epochs}  "
-            f"train loss {row['train/loss']:.4f} accuracy {row['train/accuracy']:.4f}  "
-            f"validation loss {row['validation/loss']:.4f} accuracy {row['validation/accuracy']:.4f}  "
+            f"train {_numbers(row, 'train/')}  validation {_numbers(row, 'validation/')}  "
             f"lr {row['lr']:.2e}  {row['samples_per_second']:,.0f} samples/s  {row['seconds']:.1f} s{best}"
         )
 
@@ -86,6 +89,12 @@ class Display:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def _numbers(row: Row, prefix: str = "") -> str:
+    """The metrics whose names begin with a prefix, in a few words."""
+    chosen = {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}
+    return " ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in chosen.items() if name != "collapsed")
 
 
 class _ToConsole(logging.Handler):

@@ -17,6 +17,14 @@ class Restored:
 
 
 @dataclass(frozen=True)
+class FirstBatch:
+    """The first training images as the network sees them, bytes [n, H, W, C], and their class numbers [n] if any."""
+
+    images: np.ndarray
+    labels: np.ndarray | None
+
+
+@dataclass(frozen=True)
 class FirstStep:
     """The first optimiser step is done; `at` is in seconds since 1970."""
 
@@ -25,14 +33,30 @@ class FirstStep:
 
 @dataclass(frozen=True)
 class Progress:
-    """The state inside an epoch (counted from 1); loss and accuracy are of the epoch so far, on rank 0."""
+    """The state inside an epoch (counted from 1); the metrics are of the epoch so far, on rank 0."""
 
     epoch: int
     step: int
     steps: int
-    loss: float
-    accuracy: float
+    metrics: Row
     samples_per_second: float
+
+
+@dataclass(frozen=True)
+class Unfrozen:
+    """From this epoch (counted from 1) on so many parameters are trained."""
+
+    epoch: int
+    trained: int
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """What a network makes after an epoch, bytes [n, H, W, C]; `originals` is what it was made from, if anything."""
+
+    epoch: int
+    images: np.ndarray
+    originals: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -45,13 +69,21 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class Tested:
-    """The best weights on the test split: metrics, and the probability of each class for each sample [n, C]."""
+    """The best weights on the test split: metrics, and the task's answer for each sample [n, K]."""
 
-    metrics: dict[str, float]
-    probabilities: np.ndarray
+    metrics: Row
+    answers: np.ndarray
     best_epoch: int
     checkpoint: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class RangeTested:
+    """The losses of a learning-rate range test, one for each rate."""
+
+    rates: list[float]
+    losses: list[float]
 
 
 @dataclass(frozen=True)
@@ -61,4 +93,4 @@ class Failed:
     message: str
 
 
-Event = Restored | FirstStep | Progress | EpochDone | Tested | Failed
+Event = Restored | FirstBatch | FirstStep | Progress | Unfrozen | Pictured | EpochDone | Tested | RangeTested | Failed

@@ -4,14 +4,47 @@ The command line, the environment, YAML files, `--help` and the record of a run 
 Names in YAML have underscores (`image_size`), flags have dashes (`--data.image-size`).
 """
 
-from typing import Annotated, Literal, Self
+import re
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 # A count or a share: below 1 it is a fraction of the samples, from 1 on a number of samples.
 Share = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+
+Source = Literal[
+    "sample",
+    "dogs-vs-cats",
+    "folder",
+    "names",
+    "mnist",
+    "fashion-mnist",
+    "cifar10",
+    "oxford-pets",
+    "spiral",
+    "curve",
+]
+Task = Literal["classification", "regression", "autoencoding", "adversarial"]
+# The losses of each task, its default first; likewise the metrics that may choose the best weights.
+LOSSES: dict[Task, tuple[str, ...]] = {
+    "classification": ("cross-entropy", "nll"),
+    "regression": ("mse", "l1", "huber"),
+    "autoencoding": ("mse", "l1", "bce"),
+    "adversarial": ("bce", "least-squares"),
+}
+BEST: dict[Task, tuple[str, ...]] = {
+    "classification": ("accuracy", "loss"),
+    "regression": ("mse", "loss"),
+    "autoencoding": ("mse", "loss"),
+    "adversarial": ("frechet",),
+}
+HIGHER_IS_BETTER = ("accuracy",)  # of the metrics that choose weights and champions; of the others lower is
+MADE_HERE = ("sample", "spiral", "curve")
+DOWNLOADED = ("mnist", "fashion-mnist", "cifar10", "oxford-pets")
 
 
 class Section(BaseModel):
@@ -29,18 +62,46 @@ class Augment(Section):
     )
     rotate: Annotated[float, Field(ge=0, le=180)] = Field(0.0, description="largest rotation either way, in degrees")
     color: Fraction = Field(0.0, description="largest relative change of brightness, contrast and saturation")
+    crop: Annotated[int, Field(ge=0, le=64)] = Field(
+        0, description="random shift: padded by so many pixels, cropped back at a random place"
+    )
+    cutout: Fraction = Field(0.0, description="a square of this share of the side is blotted out at a random place")
+    randaugment: Annotated[int, Field(ge=0, le=10)] = Field(
+        0, description="RandAugment: so many random operations per image (torchvision's, image by image: slower)"
+    )
+    randaugment_magnitude: Annotated[int, Field(ge=0, le=30)] = Field(9, description="strength of RandAugment")
+    mixup: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="MixUp: alpha of the Beta distribution by which two images and their classes are blended"
+    )
+    cutmix: Annotated[float, Field(ge=0)] = Field(
+        0.0,
+        description="CutMix: alpha for the size of the patch from another image; with mixup, one of the two",
+    )
 
 
 class Data(Section):
     """What to train on."""
 
-    source: Literal["sample", "dogs-vs-cats", "folder"] = Field(
+    source: Source = Field(
         "sample",
         description="sample: drawn here, no download; dogs-vs-cats: the label is the file name up to the first dot; "
-        "folder: one sub-folder per class",
+        "folder: one sub-folder per class; names: the label is found in the file name by data.pattern; "
+        "mnist, fashion-mnist, cifar10, oxford-pets: torchvision's layout; spiral, curve: made here",
     )
-    path: str | None = Field(None, description="the source's folder, .zip file or s3:// prefix (not for sample)")
+    path: str | None = Field(
+        None, description="the source's folder, .zip file or s3:// prefix; unset, what is drawn or downloaded"
+    )
+    download: bool = Field(True, description="fetch mnist, fashion-mnist, cifar10, oxford-pets if they are not there")
+    pattern: str | None = Field(
+        None, description="names, oxford-pets: regular expression whose first group in a file's name is its class"
+    )
     image_size: Annotated[int, Field(ge=8, le=1024)] = Field(64, description="side of the square image, in pixels")
+    channels: Literal["auto", "grey", "rgb"] = Field(
+        "auto", description="auto: grey for mnist and fashion-mnist, else rgb"
+    )
+    normalise: Literal["imagenet", "mnist", "unit", "symmetric"] = Field(
+        "imagenet", description="pixels to mean 0, deviation 1 of ImageNet or MNIST, to 0…1 (unit) or -1…1 (symmetric)"
+    )
     fit: Literal["crop", "squash", "pad"] = Field(
         "crop",
         description="how a photo becomes square: crop keeps the middle, squash ignores the aspect ratio, "
@@ -61,28 +122,78 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _path_fits_source(self) -> Self:
-        if self.source == "sample" and self.path is not None:
-            raise ValueError("path: the source `sample` is drawn here and takes no path; name another data.source")
-        if self.source != "sample" and self.path is None:
+        if self.source in MADE_HERE and self.path is not None:
+            raise ValueError(
+                f"path: the source `{self.source}` is made here and takes no path; name another data.source"
+            )
+        if self.source not in MADE_HERE + DOWNLOADED and self.path is None:
             raise ValueError(f"path: the source `{self.source}` needs a folder, a .zip file or an s3:// prefix")
+        return self
+
+    @model_validator(mode="after")
+    def _shift_stays_inside(self) -> Self:
+        if self.augment.crop >= self.image_size:
+            raise ValueError(f"augment.crop: {self.augment.crop} shifts images of {self.image_size} px out of sight")
+        return self
+
+    @model_validator(mode="after")
+    def _pattern_finds_a_class(self) -> Self:
+        if self.pattern is None:
+            if self.source == "names":
+                raise ValueError("pattern: the source `names` needs one, such as '^(.+)_[0-9]+[.]jpg$'")
+            return self
+        try:
+            groups = re.compile(self.pattern).groups
+        except re.error as error:
+            raise ValueError(f"pattern: {self.pattern!r} is no regular expression: {error}") from None
+        if groups == 0:
+            raise ValueError(f"pattern: {self.pattern!r} has no group (…) for the class")
         return self
 
 
 class Model(Section):
     """The network."""
 
-    name: Name = Field("simple_cnn", description="simple_cnn, or a torchvision classifier (resnet18, vgg16, …)")
+    name: Name = Field(
+        "simple_cnn", description="one of this library's (simple_cnn, mlp, …) or of torchvision's (resnet18, vgg16, …)"
+    )
     weights: str = Field(
         "none", description="where to start from: none, imagenet (torchvision's download), a file or an s3:// object"
     )
     partial: bool = Field(False, description="allow a weights file that lacks some layers; what is missing is listed")
+    hidden: list[Count] = Field([256], description="mlp: widths of the hidden layers")
+    latent: Count = Field(32, description="autoencoders, GANs: how many numbers an image is made from")
+    batch_norm: bool = Field(
+        False, description="BatchNorm before each ReLU (simple_cnn and mlp; others are as they are)"
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None, description="of every dropout layer; unset, as the network has it"
+    )
+    remove: list[str] = Field([], description="layers taken out, by name, such as classifier.5")
+    init: Literal["default", "kaiming", "xavier", "orthogonal", "normal"] = Field(
+        "default", description="how weights begin that no weights file gives"
+    )
+    output: Literal["plain", "log-softmax"] = Field("plain", description="log-softmax: log-probabilities, for nll")
     train: Literal["all", "head"] = Field(
         "all", description="all: every layer; head: only the last layer, the rest frozen and in eval mode"
     )
-    batch_norm: bool = Field(False, description="BatchNorm after each convolution (simple_cnn only)")
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="dropout before the last layer (simple_cnn only)"
+    freeze: list[str] = Field([], description="layers kept as they are, by name, such as conv1 or layer1.0")
+    freeze_groups: Annotated[int, Field(ge=0)] = Field(
+        0, description="how many layer groups, from the first, are kept as they are (`plan` lists them)"
     )
+    unfreeze: list[Count] = Field(
+        [],
+        description="before each of these epochs one more layer group is trained, from the last; "
+        "before the last of them, all; optimiser and schedule begin anew",
+    )
+
+    @model_validator(mode="after")
+    def _unfreezing_is_in_order(self) -> Self:
+        if any(epoch < 2 for epoch in self.unfreeze) or sorted(set(self.unfreeze)) != self.unfreeze:
+            raise ValueError("unfreeze: must be epochs from 2 on, in ascending order")
+        if self.unfreeze and not (self.train == "head" or self.freeze or self.freeze_groups):
+            raise ValueError("unfreeze: nothing is frozen; set model.train head, model.freeze or model.freeze_groups")
+        return self
 
 
 class Training(Section):
@@ -98,9 +209,23 @@ class Training(Section):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 mixed precision on GPUs that have it, else fp32"
     )
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="of the cross-entropy")
+    loss: Literal["auto", "cross-entropy", "nll", "mse", "l1", "huber", "bce", "least-squares"] = Field(
+        "auto",
+        description="auto: cross-entropy (classification), mse (regression, autoencoding), bce (adversarial); "
+        "nll wants model.output log-softmax; least-squares is for GANs",
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="of the classes; for a GAN, of the real images' label alone"
+    )
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(None, description="largest gradient norm; unset, any")
-    best: Literal["accuracy", "loss"] = Field("accuracy", description="the validation metric that chooses the weights")
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="keep an exponential moving average of the weights with this decay, and use that"
+    )
+    best: Literal["auto", "accuracy", "loss", "mse", "frechet"] = Field(
+        "auto",
+        description="the validation metric that chooses the weights; auto: accuracy (classification), "
+        "mse (regression, autoencoding), frechet (adversarial)",
+    )
     patience: Annotated[int, Field(ge=1)] | None = Field(
         None, description="stop after this many epochs without a better validation metric; unset, never"
     )
@@ -109,28 +234,68 @@ class Training(Section):
 class Optimizer(Section):
     """How weights move."""
 
-    name: Literal["sgd", "adamw"] = Field("sgd", description="the optimiser")
-    lr: Annotated[float, Field(gt=0)] = Field(0.01, description="learning rate; the peak for one-cycle")
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of sgd")
+    name: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad"] = Field("sgd", description="the optimiser")
+    lr: Rate = Field(0.01, description="learning rate; the peak for one-cycle")
+    lr_low: Rate | None = Field(
+        None, description="of the first layer group; those up to the last, which has lr, in equal ratios; unset, lr"
+    )
+    unfreeze_factor: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="the rates are multiplied by this at each of model.unfreeze"
+    )
+    discriminator_lr: Rate | None = Field(None, description="GANs: of the discriminator; unset, lr")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of sgd and rmsprop")
     nesterov: bool = Field(False, description="of sgd")
+    beta1: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of adam and adamw: decay of the mean")
+    beta2: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="of adam and adamw: decay of the variance")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="weight decay")
 
     @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.nesterov and (self.name != "sgd" or self.momentum == 0):
             raise ValueError("nesterov: needs optimizer.name sgd and optimizer.momentum > 0")
+        if self.lr_low is not None and self.lr_low > self.lr:
+            raise ValueError(f"lr_low: {self.lr_low:g} is more than optimizer.lr {self.lr:g}")
         return self
 
 
 class Schedule(Section):
     """How the learning rate moves."""
 
-    name: Literal["constant", "step", "one-cycle"] = Field(
-        "constant", description="step: times gamma every step_size epochs; one-cycle: up, then down to nearly 0"
+    name: Literal["constant", "step", "multi-step", "exponential", "plateau", "cosine", "one-cycle"] = Field(
+        "constant",
+        description="step: times gamma every step_size epochs; multi-step: at milestones; exponential: every epoch; "
+        "plateau: after patience epochs without a better validation loss; cosine: down to 0; one-cycle: up, then down",
     )
-    step_size: Annotated[int, Field(ge=1)] = Field(7, description="step: epochs between two drops")
-    gamma: Annotated[float, Field(gt=0, le=1)] = Field(0.1, description="step: factor of a drop")
-    warmup: Annotated[float, Field(gt=0, lt=1)] = Field(0.3, description="one-cycle: share of steps going up")
+    step_size: Count = Field(7, description="step: epochs between two drops")
+    milestones: list[Count] = Field([], description="multi-step: epochs after which the rate drops")
+    gamma: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="step, multi-step, exponential, plateau: factor of a drop"
+    )
+    patience: Annotated[int, Field(ge=0)] = Field(3, description="plateau: epochs without a better validation loss")
+    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.3, description="one-cycle, cosine: share of the steps in which the rate goes up"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.name == "multi-step" and not self.milestones:
+            raise ValueError("milestones: multi-step needs at least one epoch")
+        if self.name == "plateau" and self.gamma == 1:
+            raise ValueError("gamma: plateau needs less than 1")
+        if self.name == "one-cycle" and self.warmup == 0:
+            raise ValueError("warmup: one-cycle needs more than 0")
+        return self
+
+
+class Gan(Section):
+    """How the samples of a GAN are judged."""
+
+    classifier: str | None = Field(
+        None,
+        description="a trained classifier of the same images, which measures the samples: a folder, "
+        "models:/NAME/VERSION or models:/NAME@ALIAS; unset, a small one is trained first",
+    )
+    samples: Annotated[int, Field(ge=64, le=50_000)] = Field(1000, description="how many are measured after each epoch")
 
 
 class Scale(Section):
@@ -176,15 +341,62 @@ class Experiment(Section):
 
     name: Name = Field("experiment", description="the job's name")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="every random draw comes from it")
+    task: Task = Field("classification", description="what is learnt; a job's YAML file names it")
+    compare: dict[str, list[Any]] = Field(
+        {}, description="one option and several values: the run is done once for each, and a table compares them"
+    )
     data: Data = Field(Data(), description=str(Data.__doc__))
     model: Model = Field(Model(), description=str(Model.__doc__))
     training: Training = Field(Training(), description=str(Training.__doc__))
     optimizer: Optimizer = Field(Optimizer(), description=str(Optimizer.__doc__))
     schedule: Schedule = Field(Schedule(), description=str(Schedule.__doc__))
+    gan: Gan = Field(Gan(), description=str(Gan.__doc__))
     scale: Scale = Field(Scale(), description=str(Scale.__doc__))
     storage: Storage = Field(Storage(), description=str(Storage.__doc__))
     tracking: Tracking = Field(Tracking(), description=str(Tracking.__doc__))
     log: Log = Field(Log(), description=str(Log.__doc__))
+
+    @model_validator(mode="after")
+    def _fits_the_task(self) -> Self:
+        task, training, augment = self.task, self.training, self.data.augment
+        for key, value, known in (("loss", training.loss, LOSSES[task]), ("best", training.best, BEST[task])):
+            if value != "auto" and value not in known:
+                raise ValueError(f"training.{key}: {value} is not for {task}, which has {', '.join(known)}")
+        log_softmax = self.model.output == "log-softmax"
+        if training.loss == "nll" and not log_softmax:
+            raise ValueError("training.loss: nll wants log-probabilities: set model.output log-softmax")
+        if log_softmax and training.loss != "nll":
+            raise ValueError("model.output: log-softmax goes with training.loss nll (cross-entropy does it itself)")
+        if training.label_smoothing and task not in ("classification", "adversarial"):
+            raise ValueError(f"training.label_smoothing: there are no labels to smooth in {task}")
+        if (augment.mixup or augment.cutmix) and task != "classification":
+            raise ValueError(f"data.augment.mixup: MixUp and CutMix blend classes, which {task} does not have")
+        if training.ema is not None and task == "adversarial":
+            raise ValueError("training.ema: is not for adversarial")
+        wanted = {"autoencoding": "unit", "adversarial": "symmetric"}.get(task)
+        if wanted and self.data.normalise != wanted:
+            raise ValueError(f"data.normalise: {task} needs {wanted}, the range of what its network puts out")
+        if (self.data.source == "curve") != (task == "regression"):
+            raise ValueError(f"data.source: {self.data.source} is not for {task}")
+        if self.data.source == "spiral" and task != "classification":
+            raise ValueError(f"data.source: spiral is not for {task}")
+        return self
+
+    @model_validator(mode="after")
+    def _compares_one_option(self) -> Self:
+        if len(self.compare) > 1 or any(len(values) < 2 for values in self.compare.values()):
+            raise ValueError("compare: needs one option and at least two values, such as {model.name: [mlp, cnn]}")
+        return self
+
+    @property
+    def loss(self) -> str:
+        """The loss, `auto` resolved."""
+        return LOSSES[self.task][0] if self.training.loss == "auto" else self.training.loss
+
+    @property
+    def score(self) -> str:
+        """The validation metric that chooses the weights, `auto` resolved."""
+        return BEST[self.task][0] if self.training.best == "auto" else self.training.best
 
     @property
     def registered_model(self) -> str:

@@ -2,67 +2,98 @@
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from trainers.data import augment as augmentation
+from trainers.data.mixing import Blend, draw_blend
+from trainers.data.normalise import Normalise
 from trainers.data.pack import Pack
+from trainers.errors import RequestError
 from trainers.experiment import Augment
 
 # A pack that takes less than this share of the GPU's free memory lives there; a larger one is fetched batch by batch.
 DEVICE_SHARE = 0.25
 
 
+class Samples:
+    """The inputs and targets of a pack, on the device where they fit.
+
+    Args:
+        pack: bytes [N, H, W, C] or floats [N, D]; labels [N], or values [N, T], which then are the targets.
+        device: where batches are wanted.
+        normalise: what makes the network's inputs of them.
+    """
+
+    def __init__(self, pack: Pack, device: torch.device, normalise: Normalise) -> None:
+        self.device, self.normalise = device, normalise
+        with warnings.catch_warnings():
+            # The pack is mapped read-only, which torch cannot express; nothing here writes to it.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            self.inputs = torch.from_numpy(pack.inputs)
+            self.targets = torch.from_numpy(pack.labels if pack.values is None else pack.values).to(device)
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            if self.inputs.nbytes < DEVICE_SHARE * free:
+                self.inputs = self.inputs.to(device)
+
+    def take(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs, as they lie in the pack, and targets of the given samples, on the device."""
+        inputs = self.inputs[indices.to(self.inputs.device, non_blocking=True)]
+        if inputs.device != self.device:
+            inputs = inputs.pin_memory().to(self.device, non_blocking=True)
+        return inputs, self.targets[indices.to(self.device, non_blocking=True)]
+
+    def prepare(self, inputs: torch.Tensor) -> torch.Tensor:
+        """What the network sees of inputs as they lie in the pack, not augmented: floats [n, C, H, W] or [n, D]."""
+        return self.normalise(inputs)
+
+
 @dataclass(frozen=True)
 class Batch:
-    """One rank's part of a global batch: bytes [n, H, W, 3], targets [n], and the global batch's number of samples."""
+    """One rank's part of a global batch.
 
-    images: torch.Tensor
+    Attributes:
+        inputs: as they lie in the pack, bytes [n, H, W, C] or floats [n, D].
+        targets: class numbers [n] or values [n, T].
+        changes: to each image, [n, augment.COLUMNS]; None: none.
+        global_size: the global batch's number of samples.
+        loader: where it comes from.
+        mixed: how it is blended, and its partners; None: not at all.
+    """
+
+    inputs: torch.Tensor
     targets: torch.Tensor
     changes: torch.Tensor | None
     global_size: int
-    augment: Augment
+    loader: "TrainingBatches"
+    mixed: "tuple[Blend, Batch] | None" = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def micro_batches(self, size: int | None) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Augmented, normalised images [m, 3, H, W] and targets [m] in parts of nearly equal length m ≤ size."""
+        """Inputs, augmented and normalised, and targets in parts of nearly equal length m ≤ size.
+
+        Inputs are floats [m, C, H, W] or [m, D]; targets are class numbers [m] or values [m, T] or, where images are
+        blended, shares of the classes [m, classes].
+        """
+        if self.mixed is None:
+            yield from self._parts(size)
+            return
+        blend, partners = self.mixed
+        for (own, targets), (others, their_targets) in zip(self._parts(size), partners._parts(size), strict=True):
+            yield blend.inputs(own, others), blend.targets(targets, their_targets, self.loader.classes)
+
+    def _parts(self, size: int | None) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         parts = 1 if size is None else -(-len(self) // size)
         changes = [None] * parts if self.changes is None else self.changes.tensor_split(parts)
-        for images, targets, change in zip(
-            self.images.tensor_split(parts), self.targets.tensor_split(parts), changes, strict=True
+        augment, normalise = self.loader.augment, self.loader.samples.normalise
+        for inputs, targets, change in zip(
+            self.inputs.tensor_split(parts), self.targets.tensor_split(parts), changes, strict=True
         ):
-            yield augmentation.apply(images, change, self.augment), targets
-
-
-class Samples:
-    """The images and labels of a pack, on the device where they fit.
-
-    Args:
-        pack: bytes [N, H, W, 3] and labels [N].
-        device: where batches are wanted.
-    """
-
-    def __init__(self, pack: Pack, device: torch.device) -> None:
-        self.device = device
-        with warnings.catch_warnings():
-            # The pack is mapped read-only, which torch cannot express; nothing here writes to it.
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            self.images = torch.from_numpy(pack.images)
-        self.labels = torch.from_numpy(pack.labels).to(device)
-        if device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(device)
-            if self.images.nbytes < DEVICE_SHARE * free:
-                self.images = self.images.to(device)
-
-    def take(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Bytes [n, H, W, 3] and labels [n] of the given samples, on the device."""
-        images = self.images[indices.to(self.images.device)]
-        if images.device != self.device:
-            images = images.pin_memory().to(self.device, non_blocking=True)
-        return images, self.labels[indices.to(self.device)]
+            yield augmentation.apply(inputs, change, augment, normalise), targets
 
 
 class TrainingBatches:
@@ -75,6 +106,10 @@ class TrainingBatches:
     Args:
         indices: samples of the training split.
         global_batch: samples per optimiser step over all ranks.
+        classes: how many there are; 0 where values are predicted.
+
+    Raises:
+        RequestError: augmentation is asked for, but the inputs are vectors.
     """
 
     def __init__(
@@ -85,11 +120,16 @@ class TrainingBatches:
         global_batch: int,
         augment: Augment,
         seed: int,
+        classes: int,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
+        asked = augmentation.asked(augment)
+        if asked and samples.inputs.ndim == 2:
+            raise RequestError(f"data.augment.{asked[0]}: changes images, but the inputs are vectors; take it out")
         self.samples, self.indices, self.global_batch = samples, indices, global_batch
         self.augment, self.seed, self.rank, self.world_size = augment, seed, rank, world_size
+        self.classes = classes
         full, tail = divmod(len(indices), global_batch)
         self.steps = full + (tail >= 2 * world_size)
 
@@ -98,21 +138,34 @@ class TrainingBatches:
         order = self.indices[torch.randperm(len(self.indices), generator=seeded(self.seed, epoch))]
         for step in range(self.steps):
             chosen = order[step * self.global_batch : (step + 1) * self.global_batch]
-            changes = augmentation.draw(len(chosen), self.augment, seeded(self.seed, epoch, step))
-            mine = slice(self.rank * len(chosen) // self.world_size, (self.rank + 1) * len(chosen) // self.world_size)
-            images, targets = self.samples.take(chosen[mine])
-            if changes is not None:
-                changes = changes[mine].to(self.samples.device, non_blocking=True)
-            yield Batch(images, targets, changes, len(chosen), self.augment)
+            key = mix(self.seed, epoch, step)
+            changes = augmentation.draw(len(chosen), self.augment, torch.Generator().manual_seed(key))
+            mine = torch.arange(
+                self.rank * len(chosen) // self.world_size, (self.rank + 1) * len(chosen) // self.world_size
+            )
+            batch = self._take(chosen, mine, changes, key)
+            blend = draw_blend(len(chosen), self.samples.inputs.shape[1], self.augment, key)
+            if blend is not None:
+                batch = replace(batch, mixed=(blend, self._take(chosen, blend.partners[mine], changes, key)))
+            yield batch
+
+    def _take(self, chosen: torch.Tensor, places: torch.Tensor, changes: torch.Tensor | None, key: int) -> Batch:
+        """The samples at these places of the global batch, with the changes that are theirs on whichever rank."""
+        inputs, targets = self.samples.take(chosen[places])
+        if self.augment.randaugment:
+            inputs = augmentation.rand_augment(inputs, [mix(key, place) for place in places.tolist()], self.augment)
+        if changes is not None:
+            changes = changes[places].to(self.samples.device, non_blocking=True)
+        return Batch(inputs, targets, changes, len(chosen), self)
 
 
 def evaluation_batches(
     samples: Samples, indices: torch.Tensor, *, size: int, rank: int = 0, world_size: int = 1
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Normalised images and targets of this rank's share (every world_size-th sample), in order, nothing left out."""
+    """Prepared inputs and targets of this rank's share (every world_size-th sample), in order, nothing left out."""
     for chosen in indices[rank::world_size].split(size):
-        images, targets = samples.take(chosen)
-        yield augmentation.normalise(images), targets
+        inputs, targets = samples.take(chosen)
+        yield samples.prepare(inputs), targets
 
 
 def seeded(*key: int) -> torch.Generator:

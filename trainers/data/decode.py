@@ -1,4 +1,4 @@
-"""One photo's bytes, whatever their format, to a square array of RGB bytes."""
+"""One photo's bytes, whatever their format, to a square array of RGB or grey bytes."""
 
 import re
 import warnings
@@ -38,17 +38,19 @@ _UPRIGHT = {
 }
 
 Fit = Literal["crop", "squash", "pad"]
+_MODES = {1: "L", 3: "RGB"}  # Pillow's names by the number of channels
 
 
 class Unreadable(ValueError):
     """An image that cannot be decoded; the message is the cause in a few words."""
 
 
-def decode(data: bytes, size: int, fit: Fit) -> NDArray[np.uint8]:
-    """Decode an image file into RGB bytes [size, size, 3].
+def decode(data: bytes, size: int, fit: Fit, channels: int = 3) -> NDArray[np.uint8]:
+    """Decode an image file into bytes [size, size, channels].
 
     - Turned upright as its EXIF orientation says; colour profiles are ignored.
-    - Grey and 1-bit become RGB; CMYK and YCCK are converted; palettes and transparency are laid over white.
+    - Grey and 1-bit become RGB, or colours grey by the weights of ITU-R BT.601; CMYK and YCCK are converted; palettes
+      and transparency are laid over white.
     - 16-bit grey is scaled from 0…65535. Floating-point grey is scaled from 0…1 if all its values lie there. Any other
       32-bit or floating-point grey, which has no agreed range, from its own smallest to its largest value.
     - Of an animation the first frame.
@@ -61,6 +63,7 @@ def decode(data: bytes, size: int, fit: Fit) -> NDArray[np.uint8]:
         size: side of the square in pixels.
         fit: `crop` scales the shorter side to `size` and keeps the middle; `squash` ignores the aspect ratio; `pad`
             scales the longer side to `size` and centres the image on mid-grey.
+        channels: 3 for RGB, 1 for grey.
 
     Raises:
         Unreadable: the bytes are no image, truncated, damaged or too large.
@@ -74,12 +77,18 @@ def decode(data: bytes, size: int, fit: Fit) -> NDArray[np.uint8]:
         image.load()
         turn = _turn(image)
         # Turned when small and square, which is quicker and the same: the fits do not prefer a side.
-        square = _fit(_rgb(image), extent or image.size, size, fit)
-        return np.array(square if turn is None else square.transpose(turn))
+        square = _fit(_opaque(image, _MODES[channels]), extent or image.size, size, fit)
+        return _pixels(square if turn is None else square.transpose(turn))
     except (Unreadable, MemoryError):
         raise
     except Exception as error:  # Pillow's readers raise nearly anything when given damaged bytes
         raise Unreadable(_cause(error)) from error
+
+
+def fitted(pixels: NDArray[np.uint8], size: int, fit: Fit, channels: int) -> NDArray[np.uint8]:
+    """Bytes [H, W, 1 or 3] as bytes [size, size, channels], by the same rules as `decode`."""
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    return _pixels(_fit(_opaque(image, _MODES[channels]), image.size, size, fit))
 
 
 def _open(data: bytes, size: int, fit: Fit) -> tuple[Image.Image, tuple[float, float] | None]:
@@ -107,13 +116,17 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
     return None
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _opaque(image: Image.Image, mode: str) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_to_bytes(np.asarray(image)))
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    return np.array(image).reshape(image.height, image.width, -1)
 
 
 def _to_bytes(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -142,7 +155,7 @@ def _fit(image: Image.Image, extent: tuple[float, float], size: int, fit: Fit) -
     small = image.resize(inner, Image.Resampling.BICUBIC, box=box, reducing_gap=_GAP)
     if inner == (size, size):
         return small
-    square = Image.new("RGB", (size, size), (128, 128, 128))
+    square = Image.new(image.mode, (size, size), "#808080")
     square.paste(small, ((size - inner[0]) // 2, (size - inner[1]) // 2))
     return square
 

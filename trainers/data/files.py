@@ -1,22 +1,15 @@
-"""A tree of image files in a folder, a .zip file or S3: their names, sizes and stamps, and the bytes of each."""
+"""A tree of files in a folder, a .zip file or S3: their names, sizes and stamps, and the bytes of each."""
 
-import errno
-import fcntl
-import logging
 import os
-import shutil
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from trainers.data.decode import IMAGE_SUFFIXES, Unreadable
 from trainers.errors import RequestError
-
-log = logging.getLogger("trainers")
 
 
 @dataclass(frozen=True)
@@ -30,27 +23,36 @@ class Entry:
 
 @dataclass(frozen=True)
 class Files:
-    """The images of a tree, sorted by name.
+    """The files of a tree, sorted by name; hidden ones are left out.
 
     Attributes:
         place: what the user called it, for messages.
-        entries: the images; hidden files and files of other suffixes are left out.
-        read_full: bytes of an image by its name below `place`, from any thread; raises Unreadable for a damaged one.
+        entries: the images, by their suffix.
+        others: all other files.
+        read_full: bytes of a file by its name below `place`, from any thread; raises Unreadable for a damaged one.
         folder: where the files lie, if they are plain files, which can be moved.
-        prefix: the wrapping folders that `entries` leave out, ending with `/`.
+        prefix: the wrapping folders that `entries` and `others` leave out, ending with `/`.
         threads: how many reads at once are worth while; None: as many as there are cores.
     """
 
     place: str
     entries: tuple[Entry, ...]
+    others: tuple[Entry, ...]
     read_full: Callable[[str], bytes]
     folder: Path | None = None
     prefix: str = ""
     threads: int | None = None
 
     def read(self, name: str) -> bytes:
-        """The bytes of one of the entries."""
+        """The bytes of a file; raises Unreadable if it is damaged or no longer there."""
         return self.read_full(self.prefix + name)
+
+    def require(self, name: str) -> bytes:
+        """The bytes of a file without which nothing can be done; raises RequestError where `read` says Unreadable."""
+        try:
+            return self.read(name)
+        except Unreadable as error:
+            raise RequestError(f"data.path: {self.place}: {self.prefix}{name}: {error}; get that file anew") from error
 
     def looked_through(self, keep: Collection[str]) -> "Files":
         """Without the folders that wrap everything, unless they are called one of `keep`."""
@@ -58,28 +60,44 @@ class Files:
         top = tops.pop()
         if tops or top.lower() in keep or any("/" not in entry.name for entry in self.entries):
             return self
-        inner = tuple(replace(entry, name=entry.name[len(top) + 1 :]) for entry in self.entries)
-        return replace(self, entries=inner, prefix=f"{self.prefix}{top}/").looked_through(keep)
+
+        def inside(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+            below = (entry for entry in entries if entry.name.startswith(f"{top}/"))
+            return tuple(replace(entry, name=entry.name[len(top) + 1 :]) for entry in below)
+
+        inner = replace(self, entries=inside(self.entries), others=inside(self.others), prefix=f"{self.prefix}{top}/")
+        return inner.looked_through(keep)
 
 
-def open_files(path: str, downloads: Path, progress: Callable[[int, int, str], None] | None = None) -> Files:
-    """List the images of a folder, a .zip file, an s3:// prefix or an s3://….zip object.
+def open_tree(path: str, downloads: Path, progress: Callable[[int, int, str], None] | None = None) -> Files:
+    """List a folder, a .zip file, an s3:// prefix or an s3://….zip object.
 
     Args:
         downloads: local folder in which a zip from S3 is kept.
 
     Raises:
-        RequestError: there is nothing, it may not be read, or it holds no image.
+        RequestError: there is nothing, or it may not be read.
     """
     if path.startswith("s3://"):
         from trainers.data.s3 import open_s3
 
-        files = open_s3(path, downloads, progress)
-    else:
-        files = open_local(Path(path).expanduser(), path)
-    if not files.entries:
-        raise RequestError(f"data.path: no images in {path} (files ending in {' '.join(sorted(IMAGE_SUFFIXES))})")
-    return files
+        return open_s3(path, downloads, progress)
+    return open_local(Path(path).expanduser(), path)
+
+
+def open_files(path: str, downloads: Path, progress: Callable[[int, int, str], None] | None = None) -> Files:
+    """Like `open_tree`, for what must hold images; RequestError if it holds none."""
+    return require_images(open_tree(path, downloads, progress))
+
+
+def require_images(files: Files) -> Files:
+    """The same files; RequestError if there is no image among them."""
+    if files.entries:
+        return files
+    inner = next((other.name for other in files.others if other.name.lower().endswith(".zip")), None)
+    if inner:
+        raise RequestError(f"data.path: {files.place} holds no images but {inner}; unpack it and name what is inside")
+    raise RequestError(f"data.path: no images in {files.place} (files ending in {' '.join(sorted(IMAGE_SUFFIXES))})")
 
 
 def fetch_object(url: str, folder: Path) -> Path:
@@ -93,8 +111,7 @@ def open_local(path: Path, place: str) -> Files:
     """A folder or a .zip file on this machine; `place` is what the user called it."""
     try:
         if path.is_dir():
-            entries = image_entries(_walk(path, "", ()))
-            return Files(place, entries, lambda name: _read_plain(path / name), folder=path)
+            return Files(place, *sort_entries(_walk(path, "", ())), lambda name: _read_plain(path / name), folder=path)
         if path.is_file():
             return _open_zip(path, place)
     except OSError as error:
@@ -103,15 +120,15 @@ def open_local(path: Path, place: str) -> Files:
     raise RequestError(f"data.path: there is no folder or file {place}{where}; check data.path")
 
 
-def image_entries(entries: Iterator[Entry]) -> tuple[Entry, ...]:
-    """Those of the files that are images by their name, sorted."""
-    return tuple(sorted((entry for entry in entries if _is_image(entry.name)), key=lambda entry: entry.name))
-
-
-def _is_image(name: str) -> bool:
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return not hidden and path.suffix.lower() in IMAGE_SUFFIXES
+def sort_entries(entries: Iterable[Entry]) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """Those of the files that are images by their name and all others, each sorted; hidden ones are left out."""
+    images: list[Entry] = []
+    others: list[Entry] = []
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        path = PurePosixPath(entry.name)
+        if not any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
+            (images if path.suffix.lower() in IMAGE_SUFFIXES else others).append(entry)
+    return tuple(images), tuple(others)
 
 
 def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
@@ -150,61 +167,19 @@ def _open_zip(path: Path, place: str) -> Files:
     infos = [info for info in {info.filename: info for info in archive.infolist()}.values() if not info.is_dir()]
     if any(info.flag_bits & 1 for info in infos):
         raise RequestError(f"data.path: {place} is encrypted; unpack it and name the folder")
-    entries = image_entries(Entry(info.filename, info.file_size, f"{info.CRC:08x}") for info in infos)
-    inner = next((info.filename for info in infos if info.filename.lower().endswith(".zip")), None)
-    if inner and not entries:
-        raise RequestError(f"data.path: {place} holds no images but {inner}; unpack it and name what is inside")
+    images, others = sort_entries(Entry(info.filename, info.file_size, f"{info.CRC:08x}") for info in infos)
     lock = threading.Lock()  # ZipFile counts its open entries without one
 
     def read(name: str) -> bytes:
         try:
             with lock:
                 return archive.read(name)
+        except KeyError as error:
+            raise Unreadable("no longer there") from error
         # NotImplementedError is zipfile's word for a compression that it does not know.
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
             raise Unreadable(f"damaged in the zip: {error}") from error
         except OSError as error:
             raise RequestError(f"data.path: cannot read {place}: {error.strerror}") from error
 
-    return Files(place, entries, read)
-
-
-@contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Holds a lock that other processes on this machine wait for; it ends with its holder, however that ends.
-
-    Without `wait` raises BlockingIOError if another has it.
-
-    The file stays: whoever removed it could remove one that another process has just opened.
-    """
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                raise
-            log.info("waiting for another process that is making %s", path.with_suffix(""))
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns what the operating system says about writing to `path` into a RequestError."""
-    try:
-        yield
-    except OSError as error:
-        advice = "; make room or set storage.path" if error.errno == errno.ENOSPC else "; check storage.path"
-        raise RequestError(f"cannot write {error.filename or path}: {error.strerror}{advice}") from error
-
-
-def require_space(folder: Path, needed: int) -> None:
-    """Raises RequestError unless `needed` bytes are free where `folder` is."""
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise RequestError(
-            f"{folder}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free; make room or set storage.path"
-        )
+    return Files(place, images, others, read)

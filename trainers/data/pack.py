@@ -1,11 +1,13 @@
-"""A source decoded once into a fixed-size uint8 array on local disk.
+"""A source decoded once into an array of fixed-size samples on local disk.
 
-    storage/packs/KEY/images.u8      bytes [N, size, size, 3], in the order of names
-                      index.json     names, labels, given splits, classes, unreadable images with their causes
+    storage/packs/KEY/inputs.bin     bytes [N, size, size, channels] or float32 [N, D], in the order of names
+                      index.json     shape and dtype of a sample, names, labels or values, given splits, classes,
+                                     unreadable images with their causes
                       manifest.json  byte size and SHA-256 of the two
 
-KEY is a hash of what the pack is made from: format, source, each image's name, size, stamp and class, image size and
-fit. The seed, the shares of the splits and the augmentation are not part of it: changing them packs nothing anew.
+KEY is a hash of what the pack is made from: format, source, each file's name, size and stamp, each image's class,
+image size, channels and fit. The seed, the shares of the splits and the augmentation are not part of it: changing them
+packs nothing anew.
 """
 
 import hashlib
@@ -22,14 +24,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.data.files import locked, require_space, writing
+from trainers.data.bulk import Bulk
+from trainers.data.disk import locked, writing
 from trainers.data.listing import Listing, Progress
-from trainers.data.packing import IMAGES, INDEX, MANIFEST, pack_key, short_hash, sync, write_pack
+from trainers.data.packing import INDEX, INPUTS, MANIFEST, pack_key, short_hash, sync, write_pack
 from trainers.data.source import list_source
 from trainers.data.unreadable import apply_policy
 from trainers.experiment import Data
 
 log = logging.getLogger("trainers")
+
+Shape = tuple[int, ...]  # of one sample as the network sees it: (C, H, W) for images, (D,) for vectors
 
 
 class _DamagedError(ValueError):
@@ -38,22 +43,23 @@ class _DamagedError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Pack:
-    """Decoded images and what is known of them.
+    """Decoded samples and what is known of them.
 
     Attributes:
-        images: bytes [N, size, size, 3], mapped from disk, read-only.
-        labels: class numbers [N].
-        names: of the images in the source, sorted.
+        inputs: images, bytes [N, H, W, C] with C 1 or 3, or vectors, floats [N, D]; mapped from disk, read-only.
+        labels: class numbers [N]; 0 where values are predicted.
+        names: of the samples in the source, in its order.
         given: `Split` codes [N] that the source gives, -1 where it leaves them to the seed.
-        classes: class names, by number.
+        classes: class names, by number; none where values are predicted.
         unreadable: name and cause of each image that was left out.
-        fingerprint: hash of pixels, classes and names: the identity of the content.
+        fingerprint: hash of inputs, classes or values, and names: the identity of the content.
         key: hash of what the pack was made from, the name of its folder.
         folder: where it lies.
-        originals: size in bytes and CRC-32 of each image file, [N, 2].
+        originals: size in bytes and CRC-32 of each image file, or of each sample before it was resized, [N, 2].
+        values: what is predicted, [N, T], where that is not a class.
     """
 
-    images: NDArray[np.uint8]
+    inputs: NDArray[np.uint8] | NDArray[np.float32]
     labels: NDArray[np.int64]
     names: list[str]
     given: NDArray[np.int8]
@@ -63,13 +69,21 @@ class Pack:
     key: str
     folder: Path
     originals: NDArray[np.int64]
+    values: NDArray[np.float32] | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """Of one sample as the network sees it: (C, H, W) or (D,)."""
+        *sides, last = self.inputs.shape[1:]
+        return (last, *sides)
 
     def split_fingerprint(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> str:
-        """Identity of the samples `indices` in any order: their names, classes and original files.
+        """Identity of the samples `indices` in any order: their names, classes and originals.
 
-        It does not depend on image size, fit or packing, so it tells whether two models were tested on the same photos.
+        It does not depend on image size, fit or packing: it tells whether two models were tested on the same samples.
         """
-        rows = sorted([self.names[i], self.classes[self.labels[i]], *self.originals[i].tolist()] for i in indices)
+        classes = self.classes or ("",)
+        rows = sorted([self.names[i], classes[self.labels[i]], *self.originals[i].tolist()] for i in indices)
         return short_hash(rows)
 
 
@@ -79,18 +93,17 @@ def open_pack(data: Data, storage: Path, *, progress: Progress | None = None) ->
     Safe to call from several processes at once: one packs, the others wait for it.
 
     Raises:
-        RequestError: the source cannot be listed; the disk is too small; a class has no readable image; or what
-            `data.unreadable` asks for.
+        RequestError: the source cannot be listed or downloaded; the disk is too small; a file is damaged; a class has
+            no readable image; or what `data.unreadable` asks for.
         WorkError: S3 went away while packing.
     """
-    listing = list_source(data, storage, progress)
-    folder = storage / "packs" / pack_key(data, listing)
+    source = list_source(data, storage, progress)
+    folder = storage / "packs" / pack_key(data, source)
     pack = load_pack(folder)
     if pack is None:
         with locked(folder.with_suffix(".lock")), writing(folder):
-            pack = _load_or_build(folder, data, listing, progress)
-    moved = apply_policy(data.unreadable, listing, pack.unreadable)
-    if not moved:
+            pack = _load_or_build(folder, data, source, progress)
+    if isinstance(source, Bulk) or not apply_policy(data.unreadable, source, pack.unreadable):
         return pack
     # What is left is what the pack holds, so it becomes the pack of what is left.
     remaining = list_source(data, storage, progress)
@@ -124,17 +137,17 @@ def _load(folder: Path) -> Pack | None:
         return None
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
-        for name in (IMAGES, INDEX):
+        for name in (INPUTS, INDEX):
             _verify(folder / name, **manifest[name])
         index = json.loads((folder / INDEX).read_bytes())
-        shape = (len(index["names"]), index["image_size"], index["image_size"], 3)
-        images = np.memmap(folder / IMAGES, np.uint8, mode="r", shape=shape)
+        shape = (len(index["names"]), *index["shape"])
+        inputs = np.memmap(folder / INPUTS, np.dtype(index["dtype"]), mode="r", shape=shape)
     except OSError as error:
         raise _DamagedError(f"{Path(str(error.filename)).name}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _DamagedError(str(error)) from error
     return Pack(
-        images=images,
+        inputs=inputs,
         labels=np.array(index["labels"], np.int64),
         names=index["names"],
         given=np.array(index["given"], np.int8),
@@ -144,6 +157,7 @@ def _load(folder: Path) -> Pack | None:
         key=folder.name,
         folder=folder,
         originals=np.array(index["originals"], np.int64),
+        values=None if index["values"] is None else np.array(index["values"], np.float32),
     )
 
 
@@ -156,7 +170,7 @@ def _verify(path: Path, bytes: int, sha256: str) -> None:
             raise _DamagedError(f"{path.name} does not have the content that was written")
 
 
-def _load_or_build(folder: Path, data: Data, listing: Listing, progress: Progress | None) -> Pack:
+def _load_or_build(folder: Path, data: Data, source: Listing | Bulk, progress: Progress | None) -> Pack:
     """Under the lock: what another process has made meanwhile, or a new pack."""
     try:
         if (pack := _load(folder)) is not None:
@@ -168,9 +182,7 @@ def _load_or_build(folder: Path, data: Data, listing: Listing, progress: Progres
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:
-        pixels = len(listing.items) * data.image_size**2 * 3
-        require_space(aside, pixels + 1000 * len(listing.items))  # the index takes less than 1000 bytes an image
-        write_pack(aside, data, listing, progress)
+        write_pack(aside, data, source, progress)
         shutil.rmtree(folder, ignore_errors=True)
         aside.rename(folder)
         sync(folder.parent)

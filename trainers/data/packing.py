@@ -2,33 +2,49 @@
 
 import hashlib
 import json
+import math
 import os
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.data.decode import Unreadable, decode
+from trainers.data.bulk import Arrays, Bulk
+from trainers.data.decode import Unreadable, decode, fitted
+from trainers.data.disk import require_space
 from trainers.data.listing import Item, Listing, Progress, Split
+from trainers.data.source import channels_of
 from trainers.data.splits import UNSPLIT
 from trainers.errors import RequestError
 from trainers.experiment import Data
 
-FORMAT = 1  # part of the key: raise it when the same source would give other bytes
-IMAGES, INDEX, MANIFEST = "images.u8", "index.json", "manifest.json"
+FORMAT = 2  # part of the key: raise it when the same source would give other bytes
+INPUTS, INDEX, MANIFEST = "inputs.bin", "index.json", "manifest.json"
+_INDEX_BYTES = 1000  # the index takes less per sample
+_TOGETHER = (
+    32  # images of an array that a thread resizes at once: small ones would take less time than handing them over
+)
 
 Decoded = tuple[NDArray[np.uint8], int]  # pixels, and the CRC-32 of the file that they come from
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 
-def pack_key(data: Data, listing: Listing) -> str:
+def pack_key(data: Data, source: Listing | Bulk) -> str:
     """Hash of all that a pack's bytes depend on."""
-    items = [[item.name, item.size, item.stamp, item.label, item.split] for item in listing.items]
-    return short_hash([FORMAT, data.source, data.image_size, data.fit, listing.classes, items])
+    content = (
+        [[item.name, item.size, item.stamp, item.label, item.split] for item in source.items]
+        if isinstance(source, Listing)
+        else source.stamp
+    )
+    made_by = [FORMAT, data.source, data.image_size, data.fit, channels_of(data)]
+    return short_hash([*made_by, source.classes, content])
 
 
 def short_hash(content: object) -> str:
@@ -36,99 +52,169 @@ def short_hash(content: object) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
-def write_pack(folder: Path, data: Data, listing: Listing, progress: Progress | None) -> None:
-    """Decode in parallel and write in order: images as they come, then the index, the manifest last; all synced.
+def write_pack(folder: Path, data: Data, source: Listing | Bulk, progress: Progress | None) -> None:
+    """Write inputs as they come, in order, then the index, the manifest last; all synced.
 
-    Raises RequestError if a class has no readable image for training.
+    Raises RequestError if a class has no readable image for training, a file is damaged, or the disk is too small.
     """
-    kept: list[Item] = []
-    crcs: list[int] = []
-    unreadable: list[tuple[str, str]] = []
-    pixels = hashlib.sha256()
-
-    def work(item: Item) -> Decoded | Unreadable:
-        try:
-            content = listing.files.read(item.name)
-            return decode(content, data.image_size, data.fit), zlib.crc32(content)
-        except Unreadable as error:
-            return error
-
-    with (folder / IMAGES).open("wb") as file:
-        # Threads, since Pillow lets go of the interpreter's lock while it decodes and resamples.
-        results = _in_order(work, listing.items, listing.files.threads or os.cpu_count() or 1)
-        for done, (item, result) in enumerate(results, start=1):
-            if isinstance(result, Unreadable):
-                unreadable.append((item.name, str(result)))
-            else:
-                image, crc = result
-                file.write(image.data)
-                pixels.update(image.data)
-                kept.append(item)
-                crcs.append(crc)
-            if progress is not None:
-                progress(done, len(listing.items), "packing")
+    with (folder / INPUTS).open("wb") as file:
+        inputs = _Inputs(file)
+        if isinstance(source, Listing):
+            table = _write_images(inputs, data, source, progress)
+        else:
+            table = _write_arrays(inputs, data, source, progress)
         _flush(file)
-    _require_classes(listing, kept, unreadable)
-    index = _index(data, listing, kept, crcs, unreadable, pixels.hexdigest())
+    digest = inputs.digest.hexdigest()
+    targets: object = table.values or [source.classes[label] for label in table.labels]
+    index = {
+        "format": FORMAT,
+        "source": data.source,
+        "fit": data.fit,
+        "classes": source.classes,
+        "fingerprint": short_hash([digest, targets, table.names]),
+        "shape": inputs.shape,
+        "dtype": inputs.dtype.str,
+        **vars(table),
+    }
     content = json.dumps(index).encode()
     _write_file(folder / INDEX, content)
     manifest = {
-        IMAGES: {"bytes": (folder / IMAGES).stat().st_size, "sha256": pixels.hexdigest()},
+        INPUTS: {"bytes": (folder / INPUTS).stat().st_size, "sha256": digest},
         INDEX: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()},
     }
     _write_file(folder / MANIFEST, json.dumps(manifest).encode())
     sync(folder)
 
 
-def _in_order(
-    work: Callable[[Item], Decoded | Unreadable], items: tuple[Item, ...], threads: int
-) -> Iterator[tuple[Item, Decoded | Unreadable]]:
-    """Like `Executor.map`, but never more than a few results ahead of whoever takes them."""
-    waiting: deque[tuple[Item, Future[Decoded | Unreadable]]] = deque()
+@dataclass
+class _Table:
+    """What the index says of the samples; see `Pack`."""
+
+    names: list[str]
+    labels: list[int]
+    given: list[int]
+    originals: list[tuple[int, int]]
+    unreadable: list[tuple[str, str]]
+    values: list[list[float]] | None = None
+
+
+class _Inputs:
+    """The file of inputs, which hashes what is written to it and knows the shape and type of a sample."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.digest = hashlib.sha256()
+        self.shape: tuple[int, ...] = ()
+        self.dtype: np.dtype[Any] = np.dtype(np.uint8)
+
+    def begin(self, count: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Says what will be written; raises RequestError if the disk has no room for it."""
+        self.shape, self.dtype = shape, dtype
+        require_space(Path(self.file.name).parent, count * (math.prod(shape) * dtype.itemsize + _INDEX_BYTES))
+
+    def write(self, samples: NDArray[Any]) -> None:
+        """Appends one sample or several."""
+        self.file.write(samples.data)
+        self.digest.update(samples.data)
+
+
+def _write_images(inputs: _Inputs, data: Data, listing: Listing, progress: Progress | None) -> _Table:
+    """Decodes and writes image files; a class must keep one for training."""
+    channels = channels_of(data)
+    table = _Table([], [], [], [], [])
+
+    def work(item: Item) -> Decoded | Unreadable:
+        try:
+            content = listing.files.read(item.name)
+            return decode(content, data.image_size, data.fit, channels), zlib.crc32(content)
+        except Unreadable as error:
+            return error
+
+    inputs.begin(len(listing.items), (data.image_size, data.image_size, channels), np.dtype(np.uint8))
+    results = _in_order(work, listing.items, listing.files.threads)
+    for done, (item, result) in enumerate(zip(listing.items, results, strict=True), start=1):
+        if isinstance(result, Unreadable):
+            table.unreadable.append((item.name, str(result)))
+        else:
+            image, crc = result
+            inputs.write(image)
+            table.names.append(item.name)
+            table.labels.append(item.label)
+            table.given.append(UNSPLIT if item.split is None else item.split)
+            table.originals.append((item.size, crc))
+        if progress is not None:
+            progress(done, len(listing.items), "packing")
+    _require_classes(listing, table)
+    return table
+
+
+def _write_arrays(inputs: _Inputs, data: Data, bulk: Bulk, progress: Progress | None) -> _Table:
+    """Writes arrays as they are, or image by image where another size or colour is wanted."""
+    arrays = bulk.load()
+    samples, side, channels = np.ascontiguousarray(arrays.inputs), data.image_size, channels_of(data)
+    count, *present = samples.shape
+    wanted = (side, side, channels) if samples.dtype == np.uint8 else tuple(present)
+
+    def resized(images: NDArray[Any]) -> NDArray[np.uint8]:
+        return np.stack([fitted(image, side, data.fit, channels) for image in images])
+
+    inputs.begin(count, wanted, samples.dtype)
+    if tuple(present) == wanted:
+        inputs.write(samples)
+        if progress is not None:
+            progress(count, count, "packing")
+    else:
+        done = 0
+        for images in _in_order(resized, (samples[at : at + _TOGETHER] for at in range(0, count, _TOGETHER))):
+            inputs.write(images)
+            done += len(images)
+            if progress is not None:
+                progress(done, count, "packing")
+    return _Table(
+        arrays.names,
+        arrays.labels.tolist(),
+        arrays.given.tolist(),
+        _originals(samples, arrays),
+        [],
+        None if arrays.values is None else arrays.values.tolist(),
+    )
+
+
+def _originals(samples: NDArray[Any], arrays: Arrays) -> list[tuple[int, int]]:
+    """Size in bytes and CRC-32 of each sample with its values."""
+    rows = samples.reshape(len(samples), -1).view(np.uint8)
+    if arrays.values is not None:
+        rows = np.hstack([rows, np.ascontiguousarray(arrays.values).view(np.uint8)])
+    return [(rows.shape[1], zlib.crc32(row.data)) for row in rows]
+
+
+def _in_order(work: Callable[[_In], _Out], items: Iterable[_In], threads: int | None = None) -> Iterator[_Out]:
+    """Like `Executor.map`, but never more than a few results ahead of whoever takes them; unset, a thread per core.
+
+    Threads, since Pillow lets go of the interpreter's lock while it decodes and resamples.
+    """
+    threads = threads or os.cpu_count() or 1
+    waiting: deque[Future[_Out]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for item in items:
-            waiting.append((item, pool.submit(work, item)))
+            waiting.append(pool.submit(work, item))
             if len(waiting) > 4 * threads:
-                item, future = waiting.popleft()
-                yield item, future.result()
-        for item, future in waiting:
-            yield item, future.result()
+                yield waiting.popleft().result()
+        for future in waiting:
+            yield future.result()
 
 
-def _require_classes(listing: Listing, kept: list[Item], unreadable: list[tuple[str, str]]) -> None:
-    trainable = {item.label for item in kept if item.split in (None, Split.TRAIN)}
+def _require_classes(listing: Listing, table: _Table) -> None:
+    trainable = {
+        label for label, split in zip(table.labels, table.given, strict=True) if split in (UNSPLIT, Split.TRAIN)
+    }
     for label, name in enumerate(listing.classes):
         if label not in trainable:
-            first, cause = unreadable[0]
+            first, cause = table.unreadable[0]
             raise RequestError(
                 f"data.path: {listing.files.place}: no image of class {name} for training is readable; "
-                f"{len(unreadable)} of {len(listing.items)} images are not, the first is {first}: {cause}"
+                f"{len(table.unreadable)} of {len(listing.items)} images are not, the first is {first}: {cause}"
             )
-
-
-def _index(
-    data: Data,
-    listing: Listing,
-    kept: list[Item],
-    crcs: list[int],
-    unreadable: list[tuple[str, str]],
-    pixels: str,
-) -> dict[str, Any]:
-    names = [item.name for item in kept]
-    labels = [item.label for item in kept]
-    return {
-        "format": FORMAT,
-        "source": data.source,
-        "image_size": data.image_size,
-        "fit": data.fit,
-        "classes": listing.classes,
-        "fingerprint": short_hash([pixels, [listing.classes[label] for label in labels], names]),
-        "names": names,
-        "labels": labels,
-        "given": [UNSPLIT if item.split is None else item.split for item in kept],
-        "originals": [[item.size, crc] for item, crc in zip(kept, crcs, strict=True)],
-        "unreadable": unreadable,
-    }
 
 
 def _write_file(path: Path, content: bytes) -> None:

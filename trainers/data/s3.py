@@ -1,10 +1,9 @@
-"""Images in S3, or in any store that speaks its protocol (AWS_ENDPOINT_URL).
+"""Files in S3, or in any store that speaks its protocol (AWS_ENDPOINT_URL).
 
 boto3 takes keys, region, profile and endpoint from the environment and from ~/.aws, in its usual order.
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -24,7 +23,8 @@ from botocore.exceptions import (
 )
 
 from trainers.data.decode import Unreadable
-from trainers.data.files import Entry, Files, image_entries, locked, open_local, require_space, writing
+from trainers.data.disk import locked, require_space, save
+from trainers.data.files import Entry, Files, open_local, sort_entries
 from trainers.errors import RequestError, WorkError
 
 THREADS = 32  # a read waits tens of milliseconds for the network and needs no core meanwhile
@@ -35,7 +35,7 @@ _WRONG_KEYS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "I
 
 
 def open_s3(url: str, downloads: Path, progress: Callable[[int, int, str], None] | None = None) -> Files:
-    """List the images below s3://bucket/prefix, or fetch s3://bucket/….zip and open that.
+    """List the files below s3://bucket/prefix, or fetch s3://bucket/….zip and open that.
 
     Raises RequestError in one line for a wrong name, wrong or missing keys, or a host that cannot be reached.
     """
@@ -43,8 +43,8 @@ def open_s3(url: str, downloads: Path, progress: Callable[[int, int, str], None]
         return open_local(fetch(url, downloads, progress), url)
     with _connected(url) as (client, bucket, key):
         prefix = key if not key or key.endswith("/") else key + "/"
-        entries = image_entries(_list(client, bucket, prefix))
-    return Files(url, entries, lambda name: _read(client, bucket, prefix + name), threads=THREADS)
+        images, others = sort_entries(_list(client, bucket, prefix))
+    return Files(url, images, others, lambda name: _read(client, bucket, prefix + name), threads=THREADS)
 
 
 def fetch(url: str, folder: Path, progress: Callable[[int, int, str], None] | None = None) -> Path:
@@ -60,7 +60,7 @@ def fetch(url: str, folder: Path, progress: Callable[[int, int, str], None] | No
             if not target.exists():
                 require_space(folder, head["ContentLength"])
                 body = client.get_object(Bucket=bucket, Key=key, IfMatch=head["ETag"])["Body"]
-                _save(body.iter_chunks(1 << 20), head["ContentLength"], target, progress)
+                save(body.iter_chunks(1 << 20), head["ContentLength"], target, progress)
     return target
 
 
@@ -74,19 +74,6 @@ def _connected(url: str) -> Iterator[tuple[Any, str, str]]:
         yield client, parts.netloc, parts.path.lstrip("/")
     except (BotoCoreError, ClientError, ValueError) as error:
         raise RequestError(f"{url}: {_explain(error, client)}") from error
-
-
-def _save(chunks: Iterator[bytes], size: int, target: Path, progress: Callable[[int, int, str], None] | None) -> None:
-    part = target.with_suffix(".part")
-    with writing(part):
-        with part.open("wb") as file:
-            for chunk in chunks:
-                file.write(chunk)
-                if progress is not None:
-                    progress(file.tell(), size, "downloading, bytes")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
 
 
 def _list(client: Any, bucket: str, prefix: str) -> Iterator[Entry]:

@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save_file
 
 from trainers.errors import WorkError
 from trainers.events import Row
-from trainers.tasks.predictor import DESCRIPTION, WEIGHTS
+from trainers.tasks.bundle import DESCRIPTION, WEIGHTS
 
-FORMAT = 1
+FORMAT = 2
 TRAINING = "training.pt"
 MANIFEST = "manifest.json"
 

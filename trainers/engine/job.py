@@ -2,21 +2,26 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 
-from trainers.data import reopen_pack, splits_of
-from trainers.data.batches import Samples
+from trainers.data import Pack, Splits, reopen_pack, splits_of
+from trainers.data.batches import Samples, TrainingBatches
+from trainers.data.normalise import Normalise
+from trainers.engine.adversarial import Adversarial
 from trainers.engine.checkpoint import CheckpointStore
-from trainers.engine.evaluate import evaluate
+from trainers.engine.learner import Learner
 from trainers.engine.loop import Diverged, Loop
+from trainers.engine.lr_finder import RangeTest, run_range_test
+from trainers.engine.supervised import Supervised
 from trainers.engine.world import World
 from trainers.events import Event, Failed, Restored, Tested
 from trainers.experiment import Experiment
-from trainers.models import build, resolve_weights
-from trainers.tasks import Classification, describe
+from trainers.models import Built, build, resolve_weights
+from trainers.tasks import Classifier, describe, load_predictor, make_task, outputs_of
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class Job:
     folder: Path  # the run's own, where checkpoints go
     storage: Path
     pack_key: str  # made again from the source on a node that does not have it
+    classifier: Path | None = None  # that measures a GAN's samples
+    range_test: RangeTest | None = None  # instead of training
 
 
 def work(job: Job, world: World) -> Iterator[Event]:
@@ -40,16 +47,18 @@ def work(job: Job, world: World) -> Iterator[Event]:
         torch.backends.cudnn.deterministic = True
     pack = reopen_pack(job.pack_key, options.data, job.storage)
     splits = splits_of(pack, options.data, options.seed)
-    samples = Samples(pack, world.device)
-    store = CheckpointStore(job.folder / "checkpoints", describe(options, pack.classes))
+    store = CheckpointStore(job.folder / "checkpoints", describe(options, pack))
     torch.manual_seed(options.seed)
     last = world.from_first(store.latest() if world.is_first else 0)
     # DDP gives every rank the parameters of rank 0, so rank 0 alone needs the file.
     weights = resolve_weights(options.model, job.storage) if world.is_first and not last else None
-    built = build(options.model, len(pack.classes), options.data.image_size, weights)
-    task = Classification(options.training.label_smoothing)
-    train, validation, test = (torch.from_numpy(split) for split in (splits.train, splits.validation, splits.test))
-    loop = Loop(options, built, task, samples, train, validation, world, store)
+    built = build(options.model, pack.shape, outputs_of(pack), weights, task=options.task)
+    batches = _batches(options, pack, splits, world)
+    learner = _learner(job, built, batches, world)
+    if job.range_test is not None:
+        yield from run_range_test(job.range_test, cast("Supervised", learner), batches, world, options.seed)
+        return
+    loop = Loop(options, learner, batches, torch.from_numpy(splits.validation), world, store)
     if last:
         loop.restore(store.load(last))
     yield Restored(last, loop.history, built.missing)
@@ -59,18 +68,39 @@ def work(job: Job, world: World) -> Iterator[Event]:
         # All ranks stop here together; raising would only have Ray start them again to the same end.
         yield Failed(str(error))
         return
-    yield _test_best(loop, test, len(pack.classes))
+    yield _test_best(loop, torch.from_numpy(splits.test))
 
 
-def _test_best(loop: Loop, test: torch.Tensor, classes: int) -> Tested:
+def _batches(options: Experiment, pack: Pack, splits: Splits, world: World) -> TrainingBatches:
+    channels = pack.shape[0] if len(pack.shape) == 3 else 1
+    samples = Samples(pack, world.device, Normalise.of(options.data.normalise, channels))
+    return TrainingBatches(
+        samples,
+        torch.from_numpy(splits.train),
+        global_batch=options.training.batch_size,
+        augment=options.data.augment,
+        seed=options.seed,
+        rank=world.rank,
+        world_size=world.size,
+        classes=len(pack.classes),
+    )
+
+
+def _learner(job: Job, built: Built, batches: TrainingBatches, world: World) -> Learner:
+    options, samples = job.experiment, batches.samples
+    if options.task == "adversarial":
+        classifier = None
+        if world.is_first and job.classifier is not None:
+            classifier = cast("Classifier", load_predictor(job.classifier, world.device))
+        return Adversarial(options, built, samples, classifier, world, steps=batches.steps)
+    return Supervised(options, built, make_task(options), samples, world, steps=batches.steps)
+
+
+def _test_best(loop: Loop, test: torch.Tensor) -> Tested:
     """Puts the best epoch's weights into the network and evaluates them once on the test split, over all ranks."""
     started = time.perf_counter()
-    best = max(int(row["epoch"]) for row in loop.history if row["best"])
-    if loop.world.is_first:
-        loop.module.load_state_dict(loop.store.load(best).weights)
-    loop.world.copy_from_first(loop.module)
-    metrics, probabilities = evaluate(
-        loop.module, loop.task, loop.samples, test, loop.world, dtype=loop.dtype, classes=classes
-    )
-    seconds = time.perf_counter() - started
-    return Tested(metrics, probabilities.cpu().numpy(), best, str(loop.store.path(best)), seconds)
+    best = loop.best_epoch
+    loop.learner.use(loop.store.load(best).weights if loop.world.is_first else None)
+    metrics, answers = loop.learner.evaluate(test, answers=True)
+    tested = Tested(metrics, answers.cpu().numpy(), best, str(loop.store.path(best)), 0.0)
+    return replace(tested, seconds=time.perf_counter() - started)

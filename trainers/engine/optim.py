@@ -1,59 +1,52 @@
-"""Optimisers and schedules by name."""
+"""Optimisers by name, with a learning rate for each layer group."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-import torch
-from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, StepLR
+from torch import nn
+from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 from trainers import experiment as schema
 
 
-def make_optimizer(options: schema.Optimizer, parameters: Iterable[torch.nn.Parameter]) -> Optimizer:
-    """The optimiser over those parameters that are to be trained."""
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    if options.name == "adamw":
-        return AdamW(trained, lr=options.lr, weight_decay=options.weight_decay)
-    return SGD(
-        trained,
-        lr=options.lr,
-        momentum=options.momentum,
-        nesterov=options.nesterov,
-        weight_decay=options.weight_decay,
-    )
+def make_optimizer(
+    options: schema.Optimizer,
+    groups: Sequence[Sequence[nn.Parameter]],
+    *,
+    factor: float = 1.0,
+    lr: float | None = None,
+) -> Optimizer:
+    """The optimiser over layer groups, with one parameter group for each that has parameters.
+
+    Args:
+        groups: the trained parameters of each layer group, first to last. An empty one (it is frozen) gets no
+            parameter group but keeps its place among the rates.
+        factor: of all rates.
+        lr: the last group's rate in place of `options.lr`, for a GAN's discriminator.
+
+    Raises:
+        ValueError: a parameter is frozen (weight decay and momentum would still move it), or there is none at all.
+    """
+    if not all(parameter.requires_grad for group in groups for parameter in group):
+        raise ValueError("a frozen parameter was given to the optimiser")
+    rates = _group_rates(options.lr_low, options.lr if lr is None else lr, len(groups))
+    trained = [{"params": list(group), "lr": rate * factor} for group, rate in zip(groups, rates, strict=True) if group]
+    decay, betas = options.weight_decay, (options.beta1, options.beta2)
+    match options.name:
+        case "sgd":
+            return SGD(trained, momentum=options.momentum, nesterov=options.nesterov, weight_decay=decay)
+        case "adam":
+            return Adam(trained, betas=betas, weight_decay=decay)
+        case "adamw":
+            return AdamW(trained, betas=betas, weight_decay=decay)
+        case "rmsprop":
+            return RMSprop(trained, momentum=options.momentum, weight_decay=decay)
+        case "adagrad":
+            return Adagrad(trained, weight_decay=decay)
 
 
-class Schedule:
-    """A learning-rate schedule that knows whether it moves by the step or by the epoch."""
-
-    def __init__(self, options: schema.Schedule, optimizer: Optimizer, *, epochs: int, steps: int) -> None:
-        self.by_step = options.name == "one-cycle"
-        self.scheduler: LRScheduler
-        if options.name == "one-cycle":
-            # Smith & Topin 2017, "Super-Convergence"; momentum moves against the rate, as they found best.
-            group = optimizer.param_groups[0]
-            self.scheduler = OneCycleLR(
-                optimizer,
-                max_lr=group["lr"],
-                total_steps=epochs * steps,
-                pct_start=options.warmup,
-                cycle_momentum="betas" in group or group["momentum"] > 0,
-            )
-        elif options.name == "step":
-            self.scheduler = StepLR(optimizer, step_size=options.step_size, gamma=options.gamma)
-        else:
-            self.scheduler = LambdaLR(optimizer, _always_one)
-
-    def after_step(self) -> None:
-        """To be called after each optimiser step."""
-        if self.by_step:
-            self.scheduler.step()
-
-    def after_epoch(self) -> None:
-        """To be called after each epoch's last step."""
-        if not self.by_step:
-            self.scheduler.step()
-
-
-def _always_one(epoch: int) -> float:
-    return 1.0
+def _group_rates(low: float | None, high: float, count: int) -> list[float]:
+    """Rates from low to high in equal ratios (Howard & Ruder 2018, "ULMFiT", discriminative fine-tuning)."""
+    if low is None or count < 2:
+        return [high] * count
+    rates = [low * (high / low) ** (group / (count - 1)) for group in range(count)]
+    return [*rates[:-1], high]  # exactly as asked for, not as rounded

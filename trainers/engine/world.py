@@ -1,5 +1,6 @@
 """This process's place among the ranks, and the few things that ranks do together."""
 
+import json
 from dataclasses import dataclass, field
 
 import torch
@@ -34,6 +35,21 @@ class World:
         dist.broadcast(box, src=0)
         return int(box.item())
 
+    def dict_from_first(self, values: dict[str, float] | None) -> dict[str, float]:
+        """Rank 0's numbers by name, on every rank; the others give None."""
+        if self.size == 1:
+            assert values is not None
+            return values
+        content = json.dumps(values).encode() if self.is_first else b""
+        length = self.from_first(len(content))
+        box = torch.zeros(length, dtype=torch.uint8)
+        if self.is_first:
+            box[:] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        box = box.to(self.device)
+        dist.broadcast(box, src=0)
+        received: dict[str, float] = json.loads(bytes(box.cpu().numpy()))
+        return received
+
     def copy_from_first(self, module: nn.Module, *, buffers_only: bool = False) -> None:
         """Makes a module's buffers, and unless told otherwise its parameters, those of rank 0."""
         if self.size == 1:
@@ -42,13 +58,19 @@ class World:
         for tensor in tensors:
             dist.broadcast(tensor.detach(), src=0)
 
-    def gather_rows(self, mine: torch.Tensor, total: int) -> torch.Tensor:
-        """All rows in order [total, …], when rank r holds rows r, r + size, r + 2 size, …"""
+    def gather_rows(self, mine: list[torch.Tensor], total: int) -> torch.Tensor:
+        """All rows in order [total, K], when rank r holds rows r, r + size, r + 2 size, … as a list of [n, K]."""
+        width = mine[0].shape[1] if mine else 0
+        if self.size > 1:  # a rank without rows does not know how wide they are
+            box = torch.tensor(width, device=self.device)
+            dist.all_reduce(box, dist.ReduceOp.MAX)
+            width = int(box.item())
+        rows = torch.cat(mine) if mine else torch.zeros(0, width, device=self.device)
         if self.size == 1:
-            return mine
+            return rows
         longest = -(-total // self.size)
-        padded = torch.zeros(longest, *mine.shape[1:], dtype=mine.dtype, device=mine.device)
-        padded[: len(mine)] = mine
+        padded = torch.zeros(longest, width, dtype=rows.dtype, device=self.device)
+        padded[: len(rows)] = rows
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         dist.all_gather(parts, padded)
         return torch.stack(parts, dim=1).flatten(0, 1)[:total]

@@ -1,7 +1,33 @@
-"""Networks by name, ready to train: built, their last layer fitted to the classes, weights loaded, layers frozen."""
+"""Networks by name, ready to train: built for what is to be learnt, weights loaded, layers frozen."""
 
-from trainers.models.build import Built, build, names, train_mode
-from trainers.models.dry_run import Size, dry_run
+from trainers.data import Shape
+from trainers.models.autoencoder import Autoencoder
+from trainers.models.build import build
+from trainers.models.built import Built
+from trainers.models.cnn import CNN
+from trainers.models.dry_run import dry_run
+from trainers.models.freezing import freeze, parameter_groups, parameter_groups_of, stage_at, train_mode
+from trainers.models.gan import Gan
+from trainers.models.size import Layer, Size, summary_table
+from trainers.models.table import names
 from trainers.models.weights import resolve_weights
 
-__all__ = ["Built", "Size", "build", "dry_run", "names", "resolve_weights", "train_mode"]
+__all__ = [
+    "CNN",
+    "Autoencoder",
+    "Built",
+    "Gan",
+    "Layer",
+    "Shape",
+    "Size",
+    "build",
+    "dry_run",
+    "freeze",
+    "names",
+    "parameter_groups",
+    "parameter_groups_of",
+    "resolve_weights",
+    "stage_at",
+    "summary_table",
+    "train_mode",
+]

@@ -1,66 +1,119 @@
-"""Puts one image through a network, to learn whether that works and how large it is."""
+"""Puts one sample through a network, to learn whether that works, how large it is and what it is made of."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
 
+from trainers.data import Shape
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
 from trainers.models.build import build
-
-FLOAT = 4  # bytes
-
-
-@dataclass(frozen=True)
-class Size:
-    """How large a network is: parameters, how many of them are trained, and numbers that it computes per image."""
-
-    parameters: int
-    trained: int
-    activations: int
-
-    def training_bytes(self, micro_batch: int, optimizer: str, momentum: float) -> int:
-        """Roughly what one worker needs in float32: weights, gradients, the optimiser's state, activations.
-
-        Only what a trained layer needs for its gradient is kept, so a frozen backbone's activations are not counted;
-        neither are the temporary buffers of convolutions.
-        """
-        states = 2 if optimizer == "adamw" else int(momentum > 0)
-        kept = self.activations * micro_batch if self.trained == self.parameters else 0
-        return FLOAT * (self.parameters + (1 + states) * self.trained + kept)
+from trainers.models.built import Built, group_of
+from trainers.models.gan import Gan
+from trainers.models.size import Layer, Size
 
 
-def dry_run(experiment: Experiment, classes: int, weights: dict[str, torch.Tensor] | None = None) -> Size:
-    """Sizes of the experiment's network, once it has been built, with its weights, and has seen an image.
+def dry_run(experiment: Experiment, shape: Shape, outputs: int, weights: dict[str, torch.Tensor] | None = None) -> Size:
+    """Sizes of the experiment's network, once it has been built, with its weights, and has seen one sample.
+
+    Args:
+        experiment: its `model` and `task` matter.
+        shape: of one sample, (C, H, W) or (D,).
+        outputs: number of classes, or of values to be predicted.
+        weights: tensors by name; None to start from scratch.
 
     Raises:
-        RequestError: there is no such network, its weights do not fit, or it cannot take images of this size.
+        RequestError: there is no such network, its weights do not fit, it cannot take samples of this shape, or without
+            the removed layers the others no longer fit together.
     """
-    options, side = experiment.model, experiment.data.image_size
     # In earnest and not on the meta device: that imports torch's compiler, which takes longer than this.
-    module = build(options, classes, side, weights).module.eval()
-    activations = 0
-
-    def count(module: nn.Module, inputs: object, output: object) -> None:
-        nonlocal activations
-        if isinstance(output, torch.Tensor):
-            activations += output.numel()
-
-    for part in module.modules():
-        if not list(part.children()):
-            part.register_forward_hook(count)
+    built = build(experiment.model, shape, outputs, weights, task=experiment.task)
+    module = built.module.eval()
+    trace = _Trace(built)
+    expected = {"autoencoding": shape, "adversarial": ()}.get(experiment.task, (outputs,))
     try:
         with torch.inference_mode():
-            module(torch.zeros(1, 3, side, side))
-    except (RuntimeError, AssertionError, ValueError) as error:
-        cause = str(error).splitlines()[0]
-        raise RequestError(
-            f"data.image_size: {options.name} cannot take images of {side} px ({cause}); try 64, 128 or 224"
-        ) from None
+            found = tuple(_try(module, shape).shape[1:])
+    except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+        raise _refusal(experiment, shape, str(error).splitlines()[0]) from None
+    if found != expected:
+        raise _refusal(experiment, shape, f"it puts out {found} instead of {expected}")
     parameters = list(module.parameters())
     return Size(
         sum(parameter.numel() for parameter in parameters),
         sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-        activations,
+        trace.activations,
+        trace.kept,
+        tuple(trace.layers.values()),
+        unfrozen=bool(experiment.model.unfreeze),
     )
+
+
+@dataclass
+class _Trace:
+    """Listens to a network and notes what its layers put out."""
+
+    built: Built
+    layers: dict[str, Layer] = field(default_factory=dict)
+    activations: int = 0
+    kept: int = 0
+
+    def __post_init__(self) -> None:
+        for name, part in self.built.module.named_modules():
+            if not list(part.children()):
+                part.register_forward_hook(
+                    lambda part, inputs, output, name=name: self._note(name, part, inputs, output)
+                )
+
+    def _note(self, name: str, part: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        if not isinstance(output, torch.Tensor):
+            return
+        numbers = [parameter.numel() for parameter in part.parameters()]
+        trained = [parameter.numel() for parameter in part.parameters() if parameter.requires_grad]
+        self.activations += output.numel()
+        if trained or self.kept:
+            self.kept += output.numel()
+        work = _multiply_adds(part, inputs[0], output)
+        if name in self.layers:  # it runs more than once
+            work += self.layers[name].multiply_adds
+            self.layers[name] = replace(self.layers[name], multiply_adds=work)
+        else:
+            shape = tuple(output.shape[1:])
+            group = group_of(name, self.built.groups)
+            self.layers[name] = Layer(
+                name, type(part).__name__, shape, sum(numbers), sum(trained), work, None if group is None else group + 1
+            )
+
+
+def _multiply_adds(part: nn.Module, given: object, output: torch.Tensor) -> int:
+    """Of one sample: each output sums over inputs; in a transposed convolution each input adds to outputs."""
+    if isinstance(part, nn.Linear):
+        return output.numel() * part.in_features
+    if isinstance(part, nn.ConvTranspose2d) and isinstance(given, torch.Tensor):
+        return given.numel() * part.out_channels // part.groups * math.prod(part.kernel_size)
+    if isinstance(part, nn.Conv2d):
+        return output.numel() * part.in_channels // part.groups * math.prod(part.kernel_size)
+    return 0
+
+
+def _try(module: nn.Module, shape: Shape) -> torch.Tensor:
+    result: torch.Tensor
+    if isinstance(module, Gan):
+        images = module(torch.zeros(1, module.latent))
+        if tuple(images.shape[1:]) != shape:
+            raise ValueError(f"its images are {tuple(images.shape[1:])}")
+        result = module.discriminator(images)
+    else:
+        result = module(torch.zeros(1, *shape))
+    return result
+
+
+def _refusal(experiment: Experiment, shape: Shape, cause: str) -> RequestError:
+    name, removed = experiment.model.name, experiment.model.remove
+    if removed:
+        return RequestError(
+            f"model.remove: without {', '.join(removed)} the layers of {name} no longer fit together ({cause})"
+        )
+    return RequestError(f"data.image_size: {name} cannot take images of {shape[-1]} px ({cause}); try 64, 128 or 224")

@@ -12,6 +12,7 @@ from torch import nn
 
 from trainers.errors import RequestError
 from trainers.experiment import Model
+from trainers.models.table import NETWORKS, nearest, torchvision_names
 
 
 def resolve_weights(model: Model, cache: Path) -> dict[str, torch.Tensor] | None:
@@ -79,7 +80,8 @@ def load_weights(
     missing = [name for name in own if name not in fits]
     inside = [name for name in missing if not name.startswith(f"{head}.")]
     unknown = [name for name in weights if name not in own and not name.endswith("num_batches_tracked")]
-    if not any(not name.startswith(f"{head}.") for name in fits):
+    body = [name for name in own if not name.startswith(f"{head}.")]
+    if not any(name in fits for name in body or own):  # a network of one layer is all head
         raise RequestError(f"model.weights: {origin} has no layer of this network; is it of another model.name?")
     if (inside or unknown) and not partial:
         lacks = f"lacks {_few(inside)}" if inside else ""
@@ -94,8 +96,10 @@ def load_weights(
 def _imagenet(name: str) -> dict[str, torch.Tensor]:
     import torchvision
 
-    if name == "simple_cnn":
-        raise RequestError("model.weights: there are no ImageNet weights of simple_cnn; use none or a file")
+    if name in NETWORKS:
+        raise RequestError(f"model.weights: there are no ImageNet weights of {name}; use none or a file")
+    if name not in torchvision_names():
+        raise RequestError(f"model.name: no network `{name}`; {nearest(name, torchvision_names())}")
     weights = torchvision.models.get_model_weights(name).DEFAULT
     file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
     if file.is_file():

@@ -1,10 +1,25 @@
 """Pictures about a run, made from plain numbers: each function writes one PNG and returns its path."""
 
+from trainers.reports.comparison import draw_comparison
 from trainers.reports.confusion import draw_confusion
 from trainers.reports.curves import draw_curves
+from trainers.reports.functions import draw_fit, draw_regions
 from trainers.reports.grid import draw_grid
+from trainers.reports.lr_curve import draw_lr_curve
+from trainers.reports.tiles import draw_reconstructions, draw_tiles
 
-__all__ = ["draw_confusion", "draw_curves", "draw_grid", "preload"]
+__all__ = [
+    "draw_comparison",
+    "draw_confusion",
+    "draw_curves",
+    "draw_fit",
+    "draw_grid",
+    "draw_lr_curve",
+    "draw_reconstructions",
+    "draw_regions",
+    "draw_tiles",
+    "preload",
+]
 
 
 def preload() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.reports.style import DPI, QUIET, TEXT, save_figure, shorten
+from trainers.reports.style import DPI, QUIET, TEXT, plain, save_figure, shorten
 
 _NUMBERED = 12  # up to so many classes the cells hold numbers
 
@@ -28,8 +28,7 @@ def draw_confusion(matrix: NDArray[np.integer], classes: Sequence[str], path: Pa
     numbered = count <= _NUMBERED
     inches = max(2.6, 0.8 * count) if numbered else max(7.0, 0.125 * count)
     font = 10.0 if numbered else max(5.5, min(10.0, 0.7 * 72 * inches / count))
-    # matplotlib would read what is between two dollar signs as mathematics.
-    names = [shorten(name, 24 if count <= 60 else 16).replace("$", r"\$") for name in classes]
+    names = [plain(shorten(name, 24 if count <= 60 else 16)) for name in classes]
     margin = 0.7 + max(map(len, names)) * font * 0.62 / 72  # inches left and below, for the names
     upright = max(map(len, names)) * font * 0.62 / 72 < 0.9 * inches / count
     below = 0.75 if upright else margin

@@ -3,50 +3,85 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from trainers.reports.style import BLUE, QUIET, TEXT, VERMILION, bare, save_figure
+from trainers.reports.style import BLUE, QUIET, TEXT, VERMILION, bare, is_percent, plain, save_figure, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 History = Sequence[Mapping[str, float]]
-_LINES = (("train", BLUE), ("validation", VERMILION))
+_MOST = 4  # large panels
+_FIRST = ("loss", "accuracy", "mse", "frechet", "diversity", "confident")  # their order; then whatever else there is
+_SMALL = {"lr": "learning rate", "samples_per_second": "samples per second"}
+_LOG_FROM = 30  # a Fréchet distance that falls by so much or more is drawn on a logarithmic axis
+
+
+class _Line(NamedTuple):
+    key: str
+    name: str
+    colour: str
+
+
+# A GAN's two losses show something only beside each other.
+_GAN = (_Line("train/generator_loss", "generator", BLUE), _Line("train/discriminator_loss", "discriminator", VERMILION))
 
 
 def draw_curves(history: History, path: Path) -> Path:
-    """Loss, accuracy and learning rate by epoch, written to `path` as a PNG.
+    """What was measured by epoch, the learning rate and the speed, written to `path` as a PNG.
 
-    A row of `history` holds `epoch` and any of `train/loss`, `validation/loss`, `train/accuracy`,
-    `validation/accuracy` (0 to 1), `lr`, `samples_per_second`, `best` (true where the best weights come from; the last
-    such row counts). What a row lacks, or is not finite, is a gap in its line.
+    A row of `history` holds `epoch` and any of `train/X` and `validation/X` for any metric X, `lr`,
+    `samples_per_second`, `best` (true where the best weights come from; the last such row counts). There is a panel
+    for each of the first four metrics; a GAN's two losses share one, and a loss that is the mean squared error is
+    drawn once, as `mse`. What a row lacks, or is not finite, is a gap in its line.
 
-    Raises ValueError without any row.
+    Raises ValueError without any row, or if no row holds anything to draw.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+    from matplotlib.ticker import MaxNLocator
 
     if not history:
         raise ValueError("draw_curves needs at least one epoch")
-    figure = Figure(figsize=(10, 5.2), layout="constrained")
-    grid = figure.add_gridspec(2, 2, height_ratios=(3, 1))
-    loss, accuracy = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
-    rate, speed = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
-    _compare(loss, history, "loss", "{:.4g}")
-    _compare(accuracy, history, "accuracy", "{:.2%}")
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
-    _small(rate, history, "lr", "learning rate")
-    _small(speed, history, "samples_per_second", "samples per second")
-    speed.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    panels = _panels(history)
+    large, small = list(panels), [key for key in _SMALL if _known(history, key)]
+    wide = 2 if len(large) == _MOST else max(1, len(large))
+    rows = [row for row in (large[:wide], large[wide:], small) if row]
+    if not rows:
+        raise ValueError("draw_curves found nothing to draw")
+    heights = [1.4 if row is small else 3.8 for row in rows]
+    figure = Figure(figsize=(13 if wide == 3 else 10, sum(heights)), layout="constrained")
+    grid = figure.add_gridspec(len(rows), 6, height_ratios=heights)
     epochs = [row["epoch"] for row in history]
     edge = max(0.5, 0.02 * (epochs[-1] - epochs[0]))
-    for axes in (loss, accuracy, rate, speed):
-        bare(axes)
-        axes.set_xlim(epochs[0] - edge, epochs[-1] + edge)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
-    for axes in (rate, speed):
-        axes.set_xlabel("epoch", fontsize=9, color=QUIET)
+    for down, row in enumerate(rows):
+        span = 6 // len(row)
+        for across, title in enumerate(row):
+            axes = figure.add_subplot(grid[down, across * span : (across + 1) * span])
+            axes.set_xlim(epochs[0] - edge, epochs[-1] + edge)
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+            bare(axes)
+            if row is small:
+                _draw_small(axes, history, title)
+            else:
+                _draw_large(axes, history, title, panels[title])
+            if row is rows[-1]:
+                axes.set_xlabel("epoch", fontsize=9, color=QUIET)
     return save_figure(figure, path)
+
+
+def _panels(history: History) -> dict[str, list[_Line]]:
+    """The lines of each large panel, by its title, in order."""
+    panels = {"loss": [line for line in _GAN if _known(history, line.key)]}
+    shared = [line.key for line in _GAN]
+    for metric in dict.fromkeys(key.partition("/")[2] for row in history for key in row if key not in shared):
+        lines = (_Line(f"train/{metric}", "train", BLUE), _Line(f"validation/{metric}", "validation", VERMILION))
+        panels.setdefault(metric, []).extend(line for line in lines if _known(history, line.key))
+    both = ("train", "validation")
+    if panels.get("mse") and all(row.get(f"{each}/loss") == row.get(f"{each}/mse") for row in history for each in both):
+        del panels["loss"]
+    found = [title for title, lines in panels.items() if lines]
+    found.sort(key=lambda title: _FIRST.index(title) if title in _FIRST else len(_FIRST))
+    return {title: panels[title] for title in found[:_MOST]}
 
 
 def _series(history: History, key: str) -> tuple[list[float], list[float]]:
@@ -55,50 +90,73 @@ def _series(history: History, key: str) -> tuple[list[float], list[float]]:
     return [row["epoch"] for row in history], [value if math.isfinite(value) else math.nan for value in values]
 
 
-def _compare(axes: "Axes", history: History, metric: str, form: str) -> None:
-    """Train and validation in one picture, each named at its line's end, with the best epoch marked."""
-    axes.set_title(metric, loc="left", fontsize=11, color=TEXT)
-    ends = []
-    for split, colour in _LINES:
-        epochs, values = _series(history, f"{split}/{metric}")
+def _known(history: History, key: str) -> list[tuple[float, float]]:
+    """Epochs and values of the rows that have a finite one."""
+    return [(x, y) for x, y in zip(*_series(history, key), strict=True) if not math.isnan(y)]
+
+
+def _draw_large(axes: "Axes", history: History, metric: str, lines: list[_Line]) -> None:
+    """Some lines in one picture, each named at its end, with the best epoch marked."""
+    axes.set_title(plain(metric), loc="left", fontsize=11, color=TEXT)
+    for key, _, colour in lines:
+        epochs, values = _series(history, key)
         axes.plot(epochs, values, color=colour, linewidth=1.8, marker="o" if len(epochs) < 16 else "", markersize=4)
-        known = [(x, y) for x, y in zip(epochs, values, strict=True) if not math.isnan(y)]
-        if known:
-            ends.append((known[-1], split, colour))
-    if not ends:
-        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", color=QUIET)
-        return
-    axes.margins(y=0.12)
-    if metric == "loss":
-        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-    _name_ends(axes, ends)
+    _scale(axes, metric, [y for line in lines for _, y in _known(history, line.key)])
+    _name_ends(axes, [(_known(history, line.key)[-1], line) for line in lines])
     best = next((row for row in reversed(history) if row.get("best")), None)
     value = None if best is None else best.get(f"validation/{metric}")
     if best is not None and value is not None and math.isfinite(value):
-        _mark_best(axes, best["epoch"], value, form.format(value))
+        _mark_best(axes, best["epoch"], value, written(metric, value))
 
 
-def _name_ends(axes: "Axes", ends: list[tuple[tuple[float, float], str, str]]) -> None:
+def _scale(axes: "Axes", metric: str, values: list[float]) -> None:
+    """The vertical axis: from 0 for what is better the lower, percent for shares, logarithmic for a long fall."""
+    from matplotlib.ticker import LogLocator, PercentFormatter
+
+    axes.margins(y=0.12)
+    if is_percent(metric):
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    elif metric == "diversity":
+        axes.set_ylim(-0.03, 1.08)
+    elif metric == "frechet" and min(values) > 0 and max(values) >= _LOG_FROM * min(values):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:,g}")
+        axes.minorticks_off()
+    else:
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if min(values) < 0 else 0.0)
+
+
+def _name_ends(axes: "Axes", ends: list[tuple[tuple[float, float], _Line]]) -> None:
     """Write each line's name right of its last point, moved apart where two would overlap."""
     low, high = axes.get_ylim()
-    least = 0.07 * (high - low)  # the height of a line of text
+    axes.set_ylim(low, high)
+    to_height = axes.transScale + axes.transLimits  # from data to shares of the axes, also where they are logarithmic
     ends.sort(key=lambda end: end[0][1])
-    heights = [y for (_, y), _, _ in ends]
+    heights = [float(to_height.transform(end)[1]) for end, _ in ends]
+    least = 0.07  # the height of a line of text
     if len(heights) == 2 and heights[1] - heights[0] < least:
         middle = sum(heights) / 2
         heights = [middle - least / 2, middle + least / 2]
-    axes.set_ylim(low, high)
-    for ((x, _), name, colour), height in zip(ends, heights, strict=True):
+    for ((x, _), line), height in zip(ends, heights, strict=True):
         axes.annotate(
-            name, (x, height), (8, 0), textcoords="offset points", va="center", color=colour, annotation_clip=False
+            line.name,
+            (x, height),
+            (8, 0),
+            xycoords=axes.get_xaxis_transform(),
+            textcoords="offset points",
+            va="center",
+            color=line.colour,
+            annotation_clip=False,
         )
 
 
 def _mark_best(axes: "Axes", epoch: float, value: float, text: str) -> None:
     axes.axvline(epoch, color=QUIET, linewidth=0.8, linestyle=":", zorder=0)
     axes.plot([epoch], [value], "o", markersize=11, markerfacecolor="none", markeredgecolor=TEXT, markeredgewidth=1.4)
-    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    late, upper = epoch >= (left + right) / 2, value >= (low + high) / 2  # the text goes where curves seldom are
+    to_share = axes.transScale + axes.transLimits
+    across, up = to_share.transform((epoch, value))
+    late, upper = across >= 0.5, up >= 0.5  # the text goes where curves seldom are
     axes.annotate(
         f"best: {text}\nepoch {epoch:g}",
         (epoch, 0.03 if upper else 0.97),
@@ -112,10 +170,14 @@ def _mark_best(axes: "Axes", epoch: float, value: float, text: str) -> None:
     )
 
 
-def _small(axes: "Axes", history: History, key: str, title: str) -> None:
+def _draw_small(axes: "Axes", history: History, key: str) -> None:
+    from matplotlib.ticker import FuncFormatter
+
     epochs, values = _series(history, key)
-    axes.set_title(title, loc="left", fontsize=9, color=QUIET)
+    axes.set_title(_SMALL[key], loc="left", fontsize=9, color=QUIET)
     axes.plot(epochs, values, color=QUIET, linewidth=1.2, marker="o" if len(epochs) < 16 else "", markersize=3)
-    top = max((value for value in values if not math.isnan(value)), default=0.0)
+    top = max(value for value in values if not math.isnan(value))
     axes.set_ylim(0, 1.15 * top if top > 0 else 1)
     axes.locator_params(axis="y", nbins=3)
+    if key == "samples_per_second":
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

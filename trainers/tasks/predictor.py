@@ -1,123 +1,243 @@
-"""A trained classifier in a folder: what is registered, and what `predict` and `evaluate` load.
+"""Trained models in use: one class per task, each for single inputs and for arrays of them."""
 
-The folder holds `model.json` (network, classes, preprocessing) and `weights.safetensors`, so that loading it runs no
-code but this library's.
-"""
-
-import json
-import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
 from trainers.data import Unreadable, decode
-from trainers.data.augment import normalise
+from trainers.data.normalise import Normalise
 from trainers.errors import RequestError
-from trainers.experiment import Experiment, Model
-from trainers.models import build
+from trainers.tasks.bundle import load_module, read_description
 
-FORMAT = 1
-DESCRIPTION = "model.json"
-WEIGHTS = "weights.safetensors"
-BATCH = 256  # images in the network at a time
+BATCH = 256  # samples in the network at a time
+VECTOR = "a list of {} numbers"
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """The most probable class of one image, and the probability of each class in the order of the classes."""
+class Named:
+    """The most probable class, and the probability of each in the order of the classes."""
 
     label: str
     probability: float
     probabilities: list[float]
 
 
-def describe(experiment: Experiment, classes: Sequence[str]) -> dict[str, Any]:
-    """What must be known of a classifier, besides its weights, to use it: the content of `model.json`."""
-    return {
-        "format": FORMAT,
-        "task": "classification",
-        "model": experiment.model.model_dump(include={"name", "batch_norm", "dropout"}),
-        "classes": list(classes),
-        "image_size": experiment.data.image_size,
-        "fit": experiment.data.fit,
-    }
+@dataclass(frozen=True)
+class Value:
+    """Predicted numbers."""
+
+    values: list[float]
 
 
-def copy_bundle(checkpoint: Path, folder: Path) -> Path:
-    """Copies a classifier, without what only training needs, to a new folder."""
-    folder.mkdir(parents=True)
-    for name in (DESCRIPTION, WEIGHTS):
-        shutil.copyfile(checkpoint / name, folder / name)
-    return folder
+@dataclass(frozen=True)
+class Rebuilt:
+    """An image's code in the latent space, and the mean squared error of what is made from it (pixels in 0…1)."""
+
+    mse: float
+    latent: list[float]
 
 
-class Predictor:
-    """Classifies images given as file paths or as the bytes of an image file.
+@dataclass(frozen=True)
+class Sample:
+    """A generated image, as the bytes of a PNG file."""
+
+    image: bytes
+
+
+Prediction = Named | Value | Rebuilt | Sample
+
+
+class Predictor(ABC):
+    """A trained model that answers.
+
+    An input is an image (a file's path, or its bytes), a vector of numbers, or for a GAN a seed.
 
     Attributes:
-        classes: names, in the order of the outputs.
-        image_size: side in pixels to which images are brought.
+        shape: of a sample: (C, H, W), or (D,) for vectors.
+        classes: names, in the order of the outputs; none where no classes are told apart.
         fit: how an image becomes square.
     """
 
+    answer: ClassVar[type[Prediction]]
+
     def __init__(self, module: nn.Module, description: dict[str, Any], device: torch.device) -> None:
-        self.module = module.to(device).eval()
-        self.device = device
+        self.module, self.description, self.device = module, description, device
+        self.shape: tuple[int, ...] = tuple(description["shape"])
         self.classes: tuple[str, ...] = tuple(description["classes"])
-        self.image_size: int = description["image_size"]
         self.fit = description["fit"]
+        self.normalise = Normalise.of(description["normalise"], self.shape[0] if len(self.shape) == 3 else 1)
 
-    @classmethod
-    def load(cls, folder: Path, device: torch.device | None = None) -> "Predictor":
-        """Loads a classifier, by default to the GPU if there is one.
+    @property
+    def takes_images(self) -> bool:
+        """Whether an input is an image, and not a vector."""
+        return len(self.shape) == 3
 
-        Raises:
-            RequestError: the folder holds none, or one of another version.
-        """
-        from safetensors.torch import load_file
+    def predict(self, inputs: Sequence[Any]) -> list[Prediction | Unreadable]:
+        """Answers for inputs, in order; in the place of one that cannot be read stands the reason."""
+        read = self._image if self.takes_images else self._vector
+        arrays = [read(one) for one in inputs]
+        sound = [array for array in arrays if isinstance(array, np.ndarray)]
+        answers = iter(self.answer_all(np.stack(sound)) if sound else [])
+        return [array if isinstance(array, Unreadable) else next(answers) for array in arrays]
 
-        try:
-            description = json.loads((folder / DESCRIPTION).read_text())
-        except (OSError, ValueError):
-            raise RequestError(f"{folder} holds no trained model ({DESCRIPTION} and {WEIGHTS})") from None
-        if description.get("format") != FORMAT:
-            raise RequestError(
-                f"{folder} has format {description.get('format')}, this version of trainers reads {FORMAT}"
-            )
-        built = build(Model(**description["model"]), len(description["classes"]), description["image_size"])
-        built.module.load_state_dict(load_file(folder / WEIGHTS))
-        return cls(built.module, description, device or torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    def answer_all(self, inputs: np.ndarray) -> list[Prediction]:
+        """Answers for an array of inputs: bytes [n, H, W, C], or float32 [n, D]."""
+        batches = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
+        return [answer for batch in batches for answer in self._answer(self._tensor(batch))]
 
-    def predict(self, images: Sequence[bytes | str | Path]) -> list[Prediction | Unreadable]:
-        """Classifies images, in order; in the place of one that cannot be read stands the reason."""
-        decoded = [self._decode(image) for image in images]
-        sound = [image for image in decoded if isinstance(image, np.ndarray)]
-        rows = iter(self.probabilities(np.stack(sound)).tolist() if sound else [])
-        return [image if isinstance(image, Unreadable) else self._named(next(rows)) for image in decoded]
+    @abstractmethod
+    def _answer(self, inputs: torch.Tensor) -> list[Prediction]:
+        """Answers for one batch as the network takes it."""
 
-    @torch.inference_mode()
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Probability of each class [n, C] for images as bytes [n, size, size, 3]."""
-        rows = []
-        for start in range(0, len(images), BATCH):
-            batch = normalise(torch.from_numpy(images[start : start + BATCH]).to(self.device))
-            rows.append(self.module(batch).float().softmax(dim=1).cpu().numpy())
-        return np.concatenate(rows)
+    def map(self, inputs: np.ndarray, function: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
+        """A function of normalised inputs, over an array of inputs of any length, in batches."""
+        with torch.inference_mode():
+            parts = [
+                function(self._tensor(inputs[start : start + BATCH])).float().cpu().numpy()
+                for start in range(0, len(inputs), BATCH)
+            ]
+        return np.concatenate(parts)
 
-    def _decode(self, image: bytes | str | Path) -> "np.ndarray | Unreadable":
+    def _tensor(self, inputs: np.ndarray) -> torch.Tensor:
+        batch = torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device)
+        return self.normalise(batch) if self.takes_images else batch
+
+    def _image(self, image: bytes | str | Path) -> "np.ndarray | Unreadable":
         try:
             content = image if isinstance(image, bytes) else Path(image).read_bytes()
-            return decode(content, self.image_size, self.fit)
+            return decode(content, self.shape[1], self.fit, self.shape[0])
         except Unreadable as error:
             return error
         except OSError as error:
             return Unreadable(error.strerror or str(error))
 
-    def _named(self, row: list[float]) -> Prediction:
-        best = max(range(len(row)), key=row.__getitem__)
-        return Prediction(self.classes[best], row[best], row)
+    def _vector(self, numbers: Sequence[float]) -> "np.ndarray | Unreadable":
+        try:
+            vector = np.asarray(numbers, dtype=np.float32)
+        except (TypeError, ValueError):
+            vector = np.zeros(0, dtype=np.float32)
+        if vector.shape != self.shape or not np.isfinite(vector).all():
+            return Unreadable(f"not {VECTOR.format(self.shape[0])}")
+        return vector
+
+
+class Classifier(Predictor):
+    """Tells classes apart."""
+
+    answer = Named
+
+    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
+        """Probability of each class [n, C] for an array of inputs."""
+        return self.map(inputs, lambda batch: self.module(batch).float().softmax(dim=1))
+
+    def features(self, inputs: np.ndarray) -> np.ndarray:
+        """What the last layer sees [n, F], for networks that tell (`cnn`).
+
+        Raises:
+            RequestError: this network does not.
+        """
+        features = getattr(self.module, "features", None)
+        if features is None or isinstance(features, nn.Module):
+            name = self.description["model"]["name"]
+            raise RequestError(f"gan.classifier: {name} does not give its features; train one with --model.name cnn")
+        return self.map(inputs, features)
+
+    @torch.inference_mode()
+    def _answer(self, inputs: torch.Tensor) -> list[Prediction]:
+        rows = self.module(inputs).float().softmax(dim=1).tolist()
+        return [Named(self.classes[best], row[best], row) for row in rows for best in [row.index(max(row))]]
+
+
+class Regressor(Predictor):
+    """Predicts numbers."""
+
+    answer = Value
+
+    def values(self, inputs: np.ndarray) -> np.ndarray:
+        """Predictions [n, T] for an array of inputs."""
+        return self.map(inputs, self.module)
+
+    @torch.inference_mode()
+    def _answer(self, inputs: torch.Tensor) -> list[Prediction]:
+        return [Value(row) for row in self.module(inputs).float().tolist()]
+
+
+class Autoencoder(Predictor):
+    """Encodes images and gives them back."""
+
+    answer = Rebuilt
+
+    def reconstructions(self, images: np.ndarray) -> np.ndarray:
+        """What becomes of images, bytes [n, H, W, C] to the same."""
+        rebuilt = self.map(images, self.module)
+        return self.normalise.undo(torch.from_numpy(rebuilt)).numpy()
+
+    def errors(self, images: np.ndarray) -> np.ndarray:
+        """Mean squared error of each image [n], pixels in 0…1."""
+        return self.map(images, lambda batch: (self.module(batch) - batch).square().flatten(1).mean(dim=1))
+
+    @torch.inference_mode()
+    def _answer(self, inputs: torch.Tensor) -> list[Prediction]:
+        latent = self.module.encode(inputs)  # type: ignore[operator]
+        error = (self.module.decode(latent) - inputs).square().flatten(1).mean(dim=1)  # type: ignore[operator]
+        pairs = zip(error.tolist(), latent.float().tolist(), strict=True)
+        return [Rebuilt(mse, code) for mse, code in pairs]
+
+
+class Sampler(Predictor):
+    """Makes images: a GAN's generator."""
+
+    answer = Sample
+
+    def predict(self, inputs: Sequence[Any]) -> list[Prediction | Unreadable]:
+        """One image for each seed."""
+        return [Sample(_png(self.sample(1, int(seed))[0])) for seed in inputs]
+
+    def sample(self, count: int, seed: int = 0) -> np.ndarray:
+        """Images, bytes [count, H, W, C], the same for the same seed."""
+        from trainers.tasks.adversarial import generate, noise
+
+        codes = noise(count, self.module.latent, seed).to(self.device)  # type: ignore[arg-type]
+        return self.normalise.undo(generate(self.module, codes)).cpu().numpy()
+
+    def _answer(self, inputs: torch.Tensor) -> list[Prediction]:
+        raise NotImplementedError("a GAN takes seeds, not images")
+
+
+PREDICTORS: dict[str, type[Predictor]] = {
+    "classification": Classifier,
+    "regression": Regressor,
+    "autoencoding": Autoencoder,
+    "adversarial": Sampler,
+}
+
+
+def load_predictor(folder: Path, device: torch.device | None = None) -> Predictor:
+    """The trained model in a folder, by default on the GPU if there is one.
+
+    Raises:
+        RequestError: the folder holds none, or one of another version.
+    """
+    description = read_description(folder)
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return PREDICTORS[description["task"]](load_module(folder, description, device), description, device)
+
+
+def as_columns(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as plain values by name."""
+    return asdict(prediction)
+
+
+def _png(image: np.ndarray) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "PNG")
+    return file.getvalue()

@@ -1,6 +1,6 @@
 """What was trained, and how, on record: runs, models, champions. Nothing else imports mlflow."""
 
-from trainers.tracking.champion import Decision, promote
+from trainers.tracking.champion import Decision, Score, promote
 from trainers.tracking.client import check, connect, quiet, shown, tracking_uri
 from trainers.tracking.journal import run_id_of
 from trainers.tracking.recorder import Recorder, Status
@@ -12,6 +12,7 @@ __all__ = [
     "CHAMPION",
     "Decision",
     "Recorder",
+    "Score",
     "Status",
     "Version",
     "VersionInfo",

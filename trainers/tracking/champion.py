@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainers.errors import TrainersError, WorkError
 from trainers.tracking.client import connect, one_line, shown
-from trainers.tracking.registry import ACCURACY, CHAMPION, FINGERPRINT, Version, fetch
+from trainers.tracking.registry import CHAMPION, FINGERPRINT, SCORE, Version, fetch
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 log = logging.getLogger("trainers")
 
 _TRIES = 5
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a version is worth on the test split: a metric, and whether more of it is better."""
+
+    metric: str
+    value: float
+    higher_is_better: bool = True
+
+    def beats(self, value: float) -> bool:
+        """Whether it is strictly better than another value of the same metric."""
+        return self.value > value if self.higher_is_better else self.value < value
 
 
 @dataclass(frozen=True)
@@ -31,7 +44,7 @@ class Decision:
 
 
 def promote(
-    uri: str, version: Version, accuracy: float, test_fingerprint: str, measure: Callable[[Path], float]
+    uri: str, version: Version, score: Score, test_fingerprint: str, measure: Callable[[Path], float]
 ) -> Decision:
     """Makes a version champion if it is the first, or strictly better than the champion on the same test split.
 
@@ -41,9 +54,9 @@ def promote(
     Args:
         uri: tracking URI.
         version: the candidate.
-        accuracy: of the candidate on the test split.
+        score: of the candidate on the test split.
         test_fingerprint: which split that is.
-        measure: accuracy on our test split of the bundle in a folder; raises a TrainersError if it has none.
+        measure: the same metric on our test split of the bundle in a folder; raises a TrainersError if it has none.
 
     Raises:
         RequestError: MLflow is away or refuses us.
@@ -53,9 +66,9 @@ def promote(
     from mlflow.exceptions import MlflowException
 
     try:
-        for key, value in {ACCURACY: repr(accuracy), FINGERPRINT: test_fingerprint}.items():
+        for key, value in {SCORE.format(score.metric): repr(score.value), FINGERPRINT: test_fingerprint}.items():
             client.set_model_version_tag(version.name, version.version, key, value)
-        decision = _decide(client, uri, version, accuracy, test_fingerprint, measure)
+        decision = _decide(client, uri, version, score, test_fingerprint, measure)
         client.set_model_version_tag(version.name, version.version, "champion_decision", decision.reason[:1000])
     except MlflowException as error:
         raise WorkError(f"registry: no champion could be chosen at {shown(uri)} ({one_line(error)})") from error
@@ -67,7 +80,7 @@ def _decide(
     client: "MlflowClient",
     uri: str,
     version: Version,
-    accuracy: float,
+    score: Score,
     test_fingerprint: str,
     measure: Callable[[Path], float],
 ) -> Decision:
@@ -79,7 +92,7 @@ def _decide(
         if present is None:
             decision = Decision(True, f"{version} is the first")
         else:
-            decision = _compare(uri, version, present, accuracy, test_fingerprint, measure)
+            decision = _compare(uri, version, present, score, test_fingerprint, measure)
         # Measuring takes a while, in which another run may have chosen its own: look again right before setting.
         again = _champion(client, version.name)
         if number != (None if again is None else str(again.version)):
@@ -94,25 +107,26 @@ def _compare(
     uri: str,
     version: Version,
     present: Any,
-    accuracy: float,
+    score: Score,
     test_fingerprint: str,
     measure: Callable[[Path], float],
 ) -> Decision:
     old = Version(version.name, str(present.version))
     how = "on the same test split"
-    if present.tags.get(FINGERPRINT) == test_fingerprint and ACCURACY in present.tags:
-        old_accuracy = float(present.tags[ACCURACY])
+    tag = SCORE.format(score.metric)
+    if present.tags.get(FINGERPRINT) == test_fingerprint and tag in present.tags:
+        old_value = float(present.tags[tag])
     else:
         try:
             with tempfile.TemporaryDirectory() as scratch:
-                old_accuracy = measure(fetch(uri, old, Path(scratch)))
+                old_value = measure(fetch(uri, old, Path(scratch)))
         except TrainersError as error:
             return Decision(False, f"{old} stays: it cannot be measured on this test split ({error})")
         how = "measured on the new test split"
-    verdict = f"{accuracy:.4f} against {old_accuracy:.4f} of {old}, {how}"
+    verdict = f"{score.metric} {score.value:.4g} against {old_value:.4g} of {old}, {how}"
     return (
         Decision(True, f"{version} is better: {verdict}")
-        if accuracy > old_accuracy
+        if score.beats(old_value)
         else Decision(False, f"{old} stays: {verdict}")
     )
 

@@ -1,13 +1,10 @@
-"""A registered classifier as MLflow loads it ("models from code"): this file is copied beside the weights.
+"""A registered model as MLflow loads it ("models from code"): this file is copied beside the weights.
 
 It needs the installed package `trainers`, which is on no public index and is therefore not among the model's
-requirements. Input: a DataFrame with one column, `path` (files that this machine can read) or `bytes` (whole image
-files). Output: one row per image with
-
-- `label`: the most probable class, None if the image cannot be read,
-- `probability`: of that class,
-- `probabilities`: of all classes, in the order of the model version's tag `classes`,
-- `error`: why the image cannot be read, else None.
+requirements. Input: a DataFrame with one column: `path` (image files that this machine can read) or `bytes` (whole
+image files); `values` (lists of numbers) for a model of vectors; `seed` (whole numbers) for a GAN. Output: one row per
+input with the columns of the model's signature, and `error`: why the input cannot be read, else None. A classifier's
+`probabilities` are in the order of the model version's tag `classes`.
 """
 
 from pathlib import Path
@@ -20,42 +17,52 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 _ROWS = 256  # decoded at a time, which bounds the memory
 
 
-class ImageClassifier(PythonModel):
-    """Classifies images with `trainers.tasks.Predictor`."""
+class TrainedModel(PythonModel):
+    """Answers with one of `trainers.tasks.predictor`."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Loads the network."""
-        from trainers.tasks.predictor import Predictor
+        from trainers.tasks import load_predictor
 
-        self.predictor = Predictor.load(Path(context.artifacts["model.json"]).parent)
+        self.predictor = load_predictor(Path(context.artifacts["model.json"]).parent)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """One row per image, in the order and with the index of the input.
+        """One row per input, in the order and with the index of the input.
 
         Raises:
-            ValueError: the input has not exactly one of the columns `path` and `bytes`.
+            ValueError: the input has not exactly one of the columns that the model takes.
         """
-        columns = [name for name in ("path", "bytes") if name in model_input]
+        from trainers.tracking.signature import answers, takes
+
+        known = takes(self.predictor.description)
+        columns = [name for name in known if name in model_input]
         if len(columns) != 1:
             # A plain list has no column names; MLflow drops what the signature does not name.
-            raise ValueError('give a DataFrame with exactly one of the columns "path" and "bytes"')
-        images = model_input[columns[0]].tolist()
+            names = " and ".join(f'"{name}"' for name in known)
+            one = "one of the columns" if len(known) > 1 else "the column"
+            raise ValueError(f"give a DataFrame with exactly {one} {names}")
+        inputs = model_input[columns[0]].tolist()
+        kinds = answers(self.predictor.description)
+        nothing = dict.fromkeys(kinds)
         rows = [
-            _row(found)
-            for start in range(0, len(images), _ROWS)
-            for found in self.predictor.predict(images[start : start + _ROWS])
+            nothing | _row(found)
+            for start in range(0, len(inputs), _ROWS)
+            for found in self.predictor.predict(inputs[start : start + _ROWS])
         ]
-        frame = pd.DataFrame(rows, columns=["label", "probability", "probabilities", "error"], dtype=object)
+        frame = pd.DataFrame(rows, columns=list(kinds), dtype=object)
         # Objects, since pandas would turn the None of its own text type into NaN.
-        return frame.set_index(model_input.index).astype({"probability": float})
+        numbers = {name: float for name, kind in kinds.items() if kind == "double"}
+        return frame.set_index(model_input.index).astype(numbers)
 
 
-def _row(found: Any) -> tuple[str | None, float, list[float] | None, str | None]:
+def _row(found: Any) -> dict[str, Any]:
+    from trainers.tasks import as_columns
+
     if isinstance(found, Exception):
-        return None, float("nan"), None, str(found)
-    return found.label, found.probability, found.probabilities, None
+        return {"error": str(found)}
+    return {**as_columns(found), "error": None}
 
 
-set_model(ImageClassifier())
+set_model(TrainedModel())

@@ -1,5 +1,6 @@
 """The model registry: registering what was trained, finding it again, fetching it."""
 
+import json
 import re
 import shutil
 import tempfile
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from trainers.errors import RequestError, WorkError
 from trainers.tracking.client import connect, one_line, shown
 from trainers.tracking.journal import now_ms
+from trainers.tracking.signature import EXAMPLES, signature, takes
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHAMPION = "champion"
-ACCURACY = "test_accuracy"  # tag of a version: accuracy on the test split
+SCORE = "test_{}"  # tag of a version: a metric on the test split
 FINGERPRINT = "test_fingerprint"  # tag of a version: which test split that was
 
 # What a model needs to be loaded, besides trainers itself, which is on no public index and must be installed anyway.
@@ -37,11 +39,11 @@ class Version:
 
 @dataclass(frozen=True)
 class VersionInfo:
-    """What a list of versions shows. `accuracy` is on the test split, `created` in milliseconds since 1970."""
+    """What a list of versions shows: metrics on the test split by name, `created` in milliseconds since 1970."""
 
     version: str
     aliases: tuple[str, ...]
-    accuracy: float | None
+    metrics: dict[str, float]
     run_id: str | None
     created: int
 
@@ -64,7 +66,7 @@ def register(
     tags: Mapping[str, str],
     description: str | None = None,
 ) -> Version:
-    """Registers a bundle (see `trainers.tasks.predictor`) as a new version of the model `name`.
+    """Registers a bundle (see `trainers.tasks.bundle`) as a new version of the model `name`.
 
     The version is an MLflow pyfunc model (see `trainers.tracking.pyfunc_model`) that belongs to the run; it holds no
     pickle. Metrics and tags become tags of the version.
@@ -164,12 +166,22 @@ def versions(uri: str, name: str) -> list[VersionInfo]:
         VersionInfo(
             version=str(found.version),
             aliases=tuple(sorted(alias for alias, number in aliases.items() if str(number) == str(found.version))),
-            accuracy=float(found.tags[ACCURACY]) if ACCURACY in found.tags else None,
+            metrics=_metrics(found.tags),
             run_id=found.run_id or None,
             created=int(found.creation_timestamp),
         )
         for found in _all_versions(client, name)
     ]
+
+
+def _metrics(tags: Mapping[str, str]) -> dict[str, float]:
+    """The numbers among the tags of a version that say what it is worth."""
+    prefix = SCORE.format("")
+    return {
+        key.removeprefix(prefix): float(value)
+        for key, value in tags.items()
+        if key.startswith(prefix) and key != FINGERPRINT
+    }
 
 
 def _all_versions(client: "MlflowClient", name: str) -> list[Any]:
@@ -198,7 +210,7 @@ def _register(
 
     # mlflow.pyfunc.log_model does the same steps, but on MLflow's global tracking URI.
     run = client.get_run(run_id)
-    logged = client.create_logged_model(run.info.experiment_id, "model", source_run_id=run_id, model_type="classifier")
+    logged = client.create_logged_model(run.info.experiment_id, "model", source_run_id=run_id)
     model_id = logged.model_id
     with tempfile.TemporaryDirectory() as scratch:
         try:
@@ -242,26 +254,15 @@ def _save(path: Path, bundle: Path, model: Any) -> Path:
     """The bundle as an MLflow model on disk: `MLmodel`, this package's loader code, `artifacts/` with the bundle."""
     import pandas as pd  # type: ignore[import-untyped]
     from mlflow import pyfunc
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
-    from mlflow.types.schema import Array, DataType
 
-    inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(DataType.string, "path", required=False),
-        ColSpec(DataType.binary, "bytes", required=False),
-    ]
-    outputs: list[ColSpec | TensorSpec] = [
-        ColSpec(DataType.string, "label", required=False),
-        ColSpec(DataType.double, "probability"),
-        ColSpec(Array(DataType.double), "probabilities", required=False),
-        ColSpec(DataType.string, "error", required=False),
-    ]
+    description = json.loads((bundle / "model.json").read_text())
+    column = next(iter(takes(description)))
     pyfunc.save_model(
         path=str(path),
         python_model=str(Path(__file__).with_name("pyfunc_model.py")),
         artifacts={file.name: str(file) for file in sorted(bundle.iterdir())},
-        signature=ModelSignature(Schema(inputs), Schema(outputs)),
-        input_example=pd.DataFrame({"path": ["photo.jpg"]}),
+        signature=signature(description),
+        input_example=pd.DataFrame({column: EXAMPLES[column]}),
         # Given, because finding them out takes MLflow several seconds.
         pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in _PACKAGES],
         code_paths=None,

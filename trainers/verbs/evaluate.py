@@ -1,20 +1,24 @@
 """`evaluate`: a registered model or a checkpoint on a split of the job's data."""
 
-from trainers.data import open_pack, splits_of
+from pathlib import Path
+
+from trainers.data import Pack, Splits
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
 from trainers.summary import Summary
-from trainers.tasks import Predictor
+from trainers.tasks import Classifier, Sampler, load_predictor
+from trainers.verbs.drawing import draw_results
+from trainers.verbs.measure import data_for, measure
 from trainers.verbs.models import find_model
-from trainers.verbs.plan import storage_folder
+from trainers.verbs.plan import Plan, find_local, storage_folder
 from trainers.verbs.results import Results
 
 ROWS = 10  # of the tables
 
 
 def evaluate(experiment: Experiment, display: Display, summary: Summary, *, reference: str | None, split: str) -> None:
-    """Does the verb: prints accuracy, most confused pairs and top losses, and draws the confusion matrix.
+    """Does the verb: prints metrics and, of a classifier, the most confused pairs and top losses; draws.
 
     Raises:
         RequestError: there is no such model, or it tells other classes apart than the data has.
@@ -22,31 +26,43 @@ def evaluate(experiment: Experiment, display: Display, summary: Summary, *, refe
     with summary.phase("plan"):
         storage = storage_folder(experiment)
         found = find_model(experiment, storage, reference)
-        predictor = Predictor.load(found.folder)
-    options = experiment.data.model_copy(update={"image_size": predictor.image_size, "fit": predictor.fit})
+        predictor = load_predictor(found.folder)
     with summary.phase("pack"):
-        pack = open_pack(options, storage, progress=display.packing)
-        indices = getattr(splits_of(pack, options, experiment.seed), split)
-    if predictor.classes != pack.classes:
+        pack, splits = data_for(predictor, experiment, storage, display)
+        indices = getattr(splits, split)
+    if isinstance(predictor, Classifier) and predictor.classes != pack.classes:
         raise RequestError(
             f"{found.reference} tells {', '.join(predictor.classes)} apart, the data has {', '.join(pack.classes)}"
         )
     if not len(indices):
         raise RequestError(f"--split: the {split} split is empty; see data.{split}")
+    classifier = None
+    if isinstance(predictor, Sampler):
+        classifier = _classifier(experiment, pack, splits, storage, display)
     with summary.phase("evaluate"):
-        results = Results(pack, indices, predictor.probabilities(pack.images[indices]))
+        metrics, answers = measure(predictor, pack, indices, experiment, classifier)
         folder = storage / "evaluations" / found.slug / split
-        results.draw(folder)
+        draw_results(lambda: predictor, pack, indices, answers, folder)
     summary.model.name, summary.model.version = found.name, found.version
-    summary.metrics[split] = {"loss": float(results.losses.mean()), "accuracy": results.accuracy}
+    summary.metrics[split] = metrics
     summary.status = "FINISHED"
-    metrics = summary.metrics[split]
-    display.result(
-        f"{found.reference} on {split}: accuracy {metrics['accuracy']:.4f}, loss {metrics['loss']:.4f}, "
-        f"{len(indices):,} images"
-    )
+    numbers = ", ".join(f"{name} {value:.4f}" for name, value in reversed(metrics.items()))
+    if "accuracy" in metrics:
+        numbers += f", error rate {1 - metrics['accuracy']:.4f}"
+    display.result(f"{found.reference} on {split}: {numbers}, {len(indices):,} samples")
+    if isinstance(predictor, Classifier):
+        _tables(Results(pack, indices, answers), display)
+    display.result(f"pictures    {folder}")
+
+
+def _tables(results: Results, display: Display) -> None:
     for truth, predicted, count in results.most_confused(ROWS):
         display.say(f"  {truth} taken for {predicted}: {count}")
     for name, truth, predicted, loss in results.top_losses(ROWS):
         display.say(f"  loss {loss:7.3f}  {name}  is {truth}, taken for {predicted}")
-    display.result(f"pictures    {folder}")
+
+
+def _classifier(experiment: Experiment, pack: Pack, splits: Splits, storage: Path, display: Display) -> Path:
+    from trainers.verbs.classifier import find_classifier
+
+    return find_classifier(experiment, Plan(pack, splits), storage, display, find_local(experiment))

@@ -1,16 +1,21 @@
 """The end of a run: its metrics, its registered model, its pictures, and what can be done next."""
 
+import logging
 import tempfile
 from pathlib import Path
 
 from trainers import tracking
-from trainers.data import open_pack, splits_of
 from trainers.errors import RequestError
+from trainers.experiment import HIGHER_IS_BETTER
 from trainers.reports import draw_curves
-from trainers.tasks import Predictor, copy_bundle
+from trainers.tasks import Classifier, copy_bundle, load_predictor
+from trainers.tracking import Score
+from trainers.verbs.drawing import draw_results
+from trainers.verbs.measure import data_for, measure
 from trainers.verbs.plan import Plan
-from trainers.verbs.results import Results
 from trainers.verbs.run import SEND_SECONDS, Run, command, origin
+
+log = logging.getLogger("trainers")
 
 
 def finish(run: Run, data: Plan) -> None:
@@ -19,18 +24,24 @@ def finish(run: Run, data: Plan) -> None:
     summary, tested = run.summary, run.tested
     best = run.rows[tested.best_epoch]
     for split in ("train", "validation"):
-        summary.metrics[split] = {name: best[f"{split}/{name}"] for name in ("loss", "accuracy")}
+        prefix = f"{split}/"
+        summary.metrics[split] = {
+            name.removeprefix(prefix): value for name, value in best.items() if name.startswith(prefix)
+        }
     summary.metrics["test"] = tested.metrics
     summary.checkpoint = tested.checkpoint
     rates = [row["samples_per_second"] for row in run.history]
     summary.samples_per_second = len(rates) / sum(1 / rate for rate in rates)
     run.recorder.log({f"test/{name}": value for name, value in tested.metrics.items()}, step=tested.best_epoch)
+    _warn_of_collapse(run)
     with summary.phase("evaluate"):
         pictures = run.folder / "pictures"
         pictures.mkdir(exist_ok=True)
         drawn = [draw_curves(run.history, pictures / "curves.png")]
         if len(data.splits.test):
-            drawn += Results(data.pack, data.splits.test, tested.probabilities).draw(pictures)
+            drawn += draw_results(
+                lambda: load_predictor(Path(tested.checkpoint)), data.pack, data.splits.test, tested.answers, pictures
+            )
         for picture in drawn:
             run.recorder.artifact(picture, "pictures")
     with summary.phase("register"):
@@ -38,6 +49,20 @@ def finish(run: Run, data: Plan) -> None:
     summary.status = "FINISHED"
     run.recorder.finish("FINISHED", wait_s=SEND_SECONDS)
     _say(run, pictures)
+
+
+def _warn_of_collapse(run: Run) -> None:
+    """Tags and tells of a generator that makes few of the classes."""
+    worth = run.summary.metrics["test"] or run.summary.metrics["validation"]
+    if worth.get("collapsed"):
+        run.recorder.tag({"warning": "mode collapse"})
+        log.warning(
+            "mode collapse: the samples show %d of %d classes, diversity %.2f; lower optimizer.discriminator_lr, or "
+            "smooth the labels",
+            worth["classes"],
+            len(run.classes),
+            worth["diversity"],
+        )
 
 
 def _register(run: Run, data: Plan) -> None:
@@ -63,42 +88,50 @@ def _register(run: Run, data: Plan) -> None:
         )
     model.name, model.version = version.name, version.version
     if test:
+        metric = experiment.score
+        score = Score(metric, test[metric], higher_is_better=metric in HIGHER_IS_BETTER)
         decision = tracking.promote(
-            run.uri, version, test["accuracy"], fingerprint, measure=lambda folder: _measure(folder, run, data)
+            run.uri, version, score, fingerprint, measure=lambda folder: _measure(folder, run, data)
         )
         model.alias = tracking.CHAMPION if decision else None
         run.verdict = decision.reason
 
 
 def _measure(bundle: Path, run: Run, data: Plan) -> float:
-    """Accuracy on our test split of a champion that was tested on another.
+    """What a champion that was tested on another split is worth on ours.
 
     Raises:
-        RequestError: it tells other classes apart.
+        RequestError: it does something else.
     """
-    champion = Predictor.load(bundle)
-    if champion.classes != data.pack.classes:
+    champion = load_predictor(bundle)
+    same_kind = champion.description["task"] == run.experiment.task
+    if not same_kind or (isinstance(champion, Classifier) and champion.classes != data.pack.classes):
         raise RequestError("the present champion tells other classes apart; give this job another --tracking.model")
-    options = run.experiment.data.model_copy(update={"image_size": champion.image_size, "fit": champion.fit})
-    pack = open_pack(options, run.storage, progress=run.display.packing)
-    test = splits_of(pack, options, run.experiment.seed).test
-    return Results(pack, test, champion.probabilities(pack.images[test])).accuracy
+    pack, splits = data_for(champion, run.experiment, run.storage, run.display)
+    return measure(champion, pack, splits.test, run.experiment, run.classifier)[0][run.experiment.score]
 
 
 def _say(run: Run, pictures: Path) -> None:
-    summary, say = run.summary, run.display.result
+    summary, say, score = run.summary, run.display.result, run.experiment.score
     model, metrics = summary.model, summary.metrics
     champion = f" ({run.verdict})" if run.verdict else ""
-    tested = f", test accuracy {metrics['test']['accuracy']:.4f}" if metrics["test"] else ""
-    say(f"validation accuracy {metrics['validation']['accuracy']:.4f}{tested}")
+    tested = f", test {score} {metrics['test'][score]:.4f}" if metrics["test"] else ""
+    say(f"validation {score} {metrics['validation'][score]:.4f}{tested}")
     say(f"registered  {model.name} version {model.version}{champion}")
     say(f"pictures    {_near(pictures)}")
     which = [] if model.alias else [f"--from models:/{model.name}/{model.version}"]
-    say(f"predict     {command('predict', 'PATH', *which)}")
+    say(f"predict     {command('predict', *_an_input(run), *which)}")
     if run.uri.startswith("sqlite:"):
         say(f"look        make ui   (or: mlflow ui --backend-store-uri {run.uri})")
     else:
         say(f"look        {run.uri}")
+
+
+def _an_input(run: Run) -> list[str]:
+    """What `predict` is given, in the hint on it."""
+    if run.experiment.task == "adversarial":
+        return []
+    return {"spiral": ["0.5,0.5"], "curve": ["0.5"]}.get(run.experiment.data.source, ["PATH"])
 
 
 def _near(path: Path) -> Path:

@@ -10,11 +10,13 @@ from trainers.cluster import Resources, Runtime, cluster_size, find_resources, m
 from trainers.data import Pack, Splits, list_source, open_pack, splits_of
 from trainers.display import Display
 from trainers.errors import RequestError
-from trainers.experiment import Experiment
+from trainers.experiment import MADE_HERE, Experiment
 from trainers.summary import Summary
 
 if TYPE_CHECKING:
     from trainers.models import Size
+
+LAYERS = 24  # lines of the model summary that are printed; the whole of it is recorded
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Plan:
         rows = []
         for name, indices in self.splits.items():
             count = Counter(self.pack.labels[indices].tolist())
-            rows.append((name, [count[label] for label in range(len(self.pack.classes))]))
+            rows.append((name, [count[label] for label in range(max(1, len(self.pack.classes)))]))
         return rows
 
 
@@ -67,15 +69,16 @@ def check_path(experiment: Experiment) -> None:
         raise RequestError(f"data.path: there is no folder or file {path} (seen from {Path.cwd()})")
 
 
-def check_model(experiment: Experiment, classes: int, storage: Path) -> "Size":
-    """Tries the network's name, image size and weights file; returns how large it is.
+def check_model(experiment: Experiment, pack: Pack, storage: Path) -> "Size":
+    """Tries the network's name, layers, image size and weights file; returns how large it is.
 
     Raises:
         RequestError: one of them does not fit.
     """
     from trainers.models import dry_run, resolve_weights
+    from trainers.tasks import outputs_of
 
-    return dry_run(experiment, classes, resolve_weights(experiment.model, storage))
+    return dry_run(experiment, pack.shape, outputs_of(pack), resolve_weights(experiment.model, storage))
 
 
 def prepare_data(experiment: Experiment, storage: Path, display: Display) -> Plan:
@@ -86,25 +89,25 @@ def prepare_data(experiment: Experiment, storage: Path, display: Display) -> Pla
     """
     pack = open_pack(experiment.data, storage, progress=display.packing)
     plan = Plan(pack, splits_of(pack, experiment.data, experiment.seed))
-    batch, images = experiment.training.batch_size, len(plan.splits.train)
-    if batch > images:
-        raise RequestError(f"training.batch_size: {batch} is more than the {images} images to train on")
+    batch, samples = experiment.training.batch_size, len(plan.splits.train)
+    if batch > samples:
+        raise RequestError(f"training.batch_size: {batch} is more than the {samples} samples to train on")
     if not len(plan.splits.validation):
-        raise RequestError("data.validation: 0 leaves no images by which the best weights could be chosen")
+        raise RequestError("data.validation: 0 leaves no samples by which the best weights could be chosen")
     return plan
 
 
 def describe_data(experiment: Experiment, plan: Plan, display: Display) -> None:
     """The data audit: counts per split and class, unreadable files by name."""
-    source = experiment.data.path or "drawn here"
-    display.say(
-        f"data        {experiment.data.source} ({source}), pack {plan.pack.key}, {experiment.data.image_size} px"
-    )
+    options, shape = experiment.data, plan.pack.shape
+    made = "made here" if options.source in MADE_HERE else "downloaded"
+    kind = f"{shape[1]} px{' grey' if shape[0] == 1 else ''}" if len(shape) == 3 else f"vectors of {shape[0]}"
+    display.say(f"data        {options.source} ({options.path or made}), pack {plan.pack.key}, {kind}")
     for name, counts in plan.counts():
-        several = zip(plan.pack.classes, counts, strict=True)
+        several = zip(plan.pack.classes, counts, strict=False)  # values to predict have no classes
         per_class = ", ".join(f"{label} {count:,}" for label, count in list(several)[:12])
         more = f", … {len(counts) - 12} more classes" if len(counts) > 12 else ""
-        display.say(f"  {name:<10}{sum(counts):>7,}  {per_class}{more}")
+        display.say(f"  {name:<10}{sum(counts):>7,}  {per_class}{more}".rstrip())
     unreadable = plan.pack.unreadable
     for name, cause in unreadable[:10]:
         display.result(f"  unreadable  {name}: {cause}")
@@ -113,13 +116,19 @@ def describe_data(experiment: Experiment, plan: Plan, display: Display) -> None:
 
 
 def describe_model(experiment: Experiment, size: "Size", resources: Resources, display: Display) -> None:
-    """The network, where it runs, and about how much memory it takes there."""
+    """The network by its layers, where it runs, and about how much memory it takes there."""
+    from trainers.models import summary_table
+
     options = experiment.training
     share = -(-options.batch_size // max(resources.workers, 1))
     micro = min(options.micro_batch or share, share)
     memory = size.training_bytes(micro, experiment.optimizer.name, experiment.optimizer.momentum)
     trained = "" if size.trained == size.parameters else f", {size.trained:,} of them trained"
-    display.say(f"model       {experiment.model.name}, {size.parameters:,} parameters{trained}")
+    work = f"{size.multiply_adds / 1e6:,.1f} million multiply-adds per sample"
+    display.say(f"model       {experiment.model.name}, {size.parameters:,} parameters{trained}, {work}")
+    lines = summary_table(size).splitlines()
+    for line in lines if len(lines) <= LAYERS else [*lines[: LAYERS - 2], "…", lines[-1]]:
+        display.say(f"  {line}")
     display.say(
         f"runs on     {resources}; global batch {options.batch_size}, micro-batch {micro}, "
         f"about {memory / 2**20:,.0f} MiB per worker besides PyTorch itself"
@@ -153,7 +162,7 @@ def plan(experiment: Experiment, display: Display, summary: Summary) -> None:
         data = prepare_data(experiment, storage, display)
     describe_data(experiment, data, display)
     with summary.phase("plan"):
-        size = check_model(experiment, len(data.pack.classes), storage)
+        size = check_model(experiment, data.pack, storage)
         runtime = Runtime(None, verbose=False) if os.environ.get("RAY_ADDRESS") else None
         try:
             resources = find_on_cluster(experiment, runtime) if runtime else find_local(experiment)

@@ -1,23 +1,25 @@
-"""`predict`: images in files, folders or at URLs to classes."""
+"""`predict`: images in files, folders or at URLs to answers; numbers to answers; a GAN's samples."""
 
 import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from trainers.data import IMAGE_SUFFIXES, Unreadable
 from trainers.display import Display
 from trainers.errors import RequestError, WorkError
 from trainers.experiment import Experiment
 from trainers.summary import Summary
-from trainers.tasks import Prediction, Predictor
+from trainers.tasks import Classifier, Prediction, Predictor, Sampler, as_columns, load_predictor
 from trainers.verbs.models import find_model
 from trainers.verbs.plan import storage_folder
 
 BATCH = 64  # images in memory at a time
 URL_SECONDS = 30
 URL_BYTES = 100 * 2**20
+SAMPLES = 64  # of a GAN, in one picture
 
 
 def predict(
@@ -29,29 +31,65 @@ def predict(
     reference: str | None,
     as_json: bool,
 ) -> None:
-    """Does the verb: one line per image, in order; one that cannot be read is named with its cause.
+    """Does the verb: one line per input, in order; one that cannot be read is named with its cause.
 
     Raises:
         RequestError: no image was named, or there is no model.
-        WorkError: some images could not be read; the others were classified.
+        WorkError: some inputs could not be read; the others were answered.
     """
-    if not paths:
-        raise RequestError("predict: name the images: files, folders or URLs")
-    images = [image for path in paths for image in _expand(path)]
-    found = find_model(experiment, storage_folder(experiment), reference)
-    predictor = Predictor.load(found.folder)
+    images = [image for path in paths if not _is_vector(path) for image in _expand(path)]
+    storage = storage_folder(experiment)
+    found = find_model(experiment, storage, reference)
+    predictor = load_predictor(found.folder)
     summary.model.name, summary.model.version = found.name, found.version
-    width = max(map(len, images))
-    unreadable = 0
     with summary.phase("evaluate"):
-        for start in range(0, len(images), BATCH):
-            names = images[start : start + BATCH]
-            for name, answer in zip(names, _classify(predictor, names), strict=True):
-                unreadable += isinstance(answer, Unreadable)
-                display.result(_as_json(name, answer, predictor.classes) if as_json else _as_text(name, answer, width))
-    if unreadable:
-        raise WorkError(f"{unreadable} of {len(images)} images could not be read")
+        if isinstance(predictor, Sampler):
+            _sample(predictor, paths, storage / "samples" / found.slug, display)
+        else:
+            names = images if predictor.takes_images else [path.strip() for path in paths]
+            if not names:
+                wanted = "images: files, folders or URLs" if predictor.takes_images else "vectors, such as 0.5,0.2"
+                raise RequestError(f"predict: name the {wanted}")
+            _answer(predictor, names, display, as_json=as_json)
     summary.status = "FINISHED"
+
+
+def _answer(predictor: Predictor, names: Sequence[str], display: Display, *, as_json: bool) -> None:
+    width = max(map(len, names))
+    unreadable = 0
+    for start in range(0, len(names), BATCH):
+        some = names[start : start + BATCH]
+        inputs = [_fetch(name) if predictor.takes_images else _numbers(name) for name in some]
+        readable = iter(predictor.predict([one for one in inputs if not isinstance(one, Unreadable)]))
+        for name, one in zip(some, inputs, strict=True):
+            answer = one if isinstance(one, Unreadable) else next(readable)
+            unreadable += isinstance(answer, Unreadable)
+            display.result(_as_json(name, answer, predictor) if as_json else _as_text(name, answer, width))
+    if unreadable:
+        raise WorkError(f"{unreadable} of {len(names)} inputs could not be read")
+
+
+def _sample(predictor: Sampler, paths: Sequence[str], folder: Path, display: Display) -> None:
+    """Draws samples, from the seed that is given in the place of a path."""
+    from trainers.reports import draw_tiles
+
+    if len(paths) > 1 or not all(path.isdigit() for path in paths):
+        raise RequestError("predict: a GAN takes no images; give a seed (a whole number) or nothing")
+    seed = int(paths[0]) if paths else 0
+    picture = draw_tiles(predictor.sample(SAMPLES, seed), folder / f"seed-{seed}.png", columns=8)
+    display.result(f"{SAMPLES} samples  {picture}")
+
+
+def _is_vector(text: str) -> bool:
+    """Whether an argument is numbers rather than the name of something that is there."""
+    return not isinstance(_numbers(text), Unreadable) and not Path(text).exists()
+
+
+def _numbers(text: str) -> list[float] | Unreadable:
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        return Unreadable("not numbers, such as 0.5,0.2")
 
 
 def _expand(path: str) -> Iterator[str]:
@@ -68,15 +106,11 @@ def _expand(path: str) -> Iterator[str]:
         raise RequestError(f"{path}: no such file or folder")
 
 
-def _classify(predictor: Predictor, names: Sequence[str]) -> list[Prediction | Unreadable]:
-    fetched = [_fetch(name) if name.startswith(("http://", "https://")) else name for name in names]
-    readable = iter(predictor.predict([image for image in fetched if not isinstance(image, Unreadable)]))
-    return [image if isinstance(image, Unreadable) else next(readable) for image in fetched]
-
-
-def _fetch(url: str) -> bytes | Unreadable:
+def _fetch(name: str) -> str | bytes | Unreadable:
+    if not name.startswith(("http://", "https://")):
+        return name
     try:
-        with urllib.request.urlopen(url, timeout=URL_SECONDS) as answer:
+        with urllib.request.urlopen(name, timeout=URL_SECONDS) as answer:
             content: bytes = answer.read(URL_BYTES + 1)
     except (urllib.error.URLError, OSError, ValueError) as error:
         return Unreadable(str(getattr(error, "reason", error)))
@@ -86,13 +120,19 @@ def _fetch(url: str) -> bytes | Unreadable:
 def _as_text(name: str, answer: Prediction | Unreadable, width: int) -> str:
     if isinstance(answer, Unreadable):
         return f"{name:<{width}}  unreadable: {answer}"
-    return f"{name:<{width}}  {answer.label}  {answer.probability:.3f}"
+    columns = as_columns(answer)
+    if "label" in columns:
+        return f"{name:<{width}}  {columns['label']}  {columns['probability']:.3f}"
+    if "mse" in columns:
+        return f"{name:<{width}}  reconstruction error {columns['mse']:.5f}"
+    return f"{name:<{width}}  {', '.join(f'{value:.4f}' for value in columns['values'])}"
 
 
-def _as_json(name: str, answer: Prediction | Unreadable, classes: Sequence[str]) -> str:
+def _as_json(name: str, answer: Prediction | Unreadable, predictor: Predictor) -> str:
+    key = "image" if predictor.takes_images else "input"
     if isinstance(answer, Unreadable):
-        return json.dumps({"image": name, "error": str(answer)})
-    probabilities = dict(zip(classes, answer.probabilities, strict=True))
-    return json.dumps(
-        {"image": name, "label": answer.label, "probability": answer.probability, "probabilities": probabilities}
-    )
+        return json.dumps({key: name, "error": str(answer)})
+    columns: dict[str, Any] = as_columns(answer)
+    if isinstance(predictor, Classifier):
+        columns["probabilities"] = dict(zip(predictor.classes, columns["probabilities"], strict=True))
+    return json.dumps({key: name, **columns})

@@ -80,10 +80,10 @@ class Results:
         ]
 
     def draw(self, folder: Path) -> list[Path]:
-        """Draws the confusion matrix and a grid of predictions into a folder."""
+        """Draws the confusion matrix and, of images, a grid of predictions into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         matrix = draw_confusion(self.confusion(), self.pack.classes, folder / "confusion.png")
-        return [matrix, self._draw_grid(folder / "predictions.png")]
+        return [matrix, self._draw_grid(folder / "predictions.png")] if len(self.pack.shape) == 3 else [matrix]
 
     def _draw_grid(self, path: Path) -> Path:
         """The most confident mistakes first, then right ones from all over the split."""
@@ -95,7 +95,7 @@ class Results:
         fine = right[np.linspace(0, len(right) - 1, room).astype(int)] if room else right[:0]
         chosen = np.concatenate([worst, fine])
         return draw_grid(
-            np.stack([self.pack.images[index] for index in self.indices[chosen]]),
+            self.pack.inputs[self.indices[chosen]],
             [self.pack.classes[label] for label in self.truth[chosen]],
             [self.pack.classes[label] for label in self.predicted[chosen]],
             [float(probability) for probability in sure[chosen]],

@@ -17,17 +17,31 @@ import trainers
 from trainers import config, reports, tracking
 from trainers.display import Display
 from trainers.errors import RequestError, WorkError
-from trainers.events import EpochDone, Event, Failed, FirstStep, Progress, Restored, Row, Tested
+from trainers.events import (
+    EpochDone,
+    Event,
+    Failed,
+    FirstBatch,
+    FirstStep,
+    Pictured,
+    Progress,
+    Restored,
+    Row,
+    Tested,
+    Unfrozen,
+)
 from trainers.experiment import Experiment
 from trainers.summary import Summary
 from trainers.tracking import Recorder, Status, run_id_of, tracking_uri
 from trainers.verbs.plan import Plan
 
 EXPERIMENT = "experiment.yaml"  # the resolved experiment, in a run's folder
+LAYERS = "layers.txt"  # the model summary, likewise
 SEND_SECONDS = 30.0  # how long the end of a run waits for a tracking server that is away
 
 if TYPE_CHECKING:
     from trainers.engine.job import Job
+    from trainers.models import Size
 
 
 @dataclass
@@ -49,6 +63,9 @@ class Run:
     tested: Tested | None = None
     verdict: str = ""  # on who is champion
     tags: dict[str, str] = field(default_factory=dict)
+    classifier: Path | None = None  # that measures a GAN's samples
+    classes: tuple[str, ...] = ()
+    _first_batch: FirstBatch | None = None
     _recording: "Future[Recorder] | None" = None
     _first_step: float | None = None
     _starts: int = 0
@@ -83,7 +100,7 @@ class Run:
         """What the ranks are given."""
         from trainers.engine.job import Job
 
-        return Job(self.experiment, self.folder, self.storage, data.pack.key)
+        return Job(self.experiment, self.folder, self.storage, data.pack.key, self.classifier)
 
     def _open_recorder(self) -> Recorder:
         options = self.experiment
@@ -104,11 +121,16 @@ class Run:
             artifacts=self.storage / "artifacts",
         )
         recorder.artifact(self.folder / EXPERIMENT)
+        recorder.artifact(self.folder / LAYERS)
         return recorder
 
-    def begin(self, data: Plan, workers: int) -> None:
-        """Notes what is known before the first step, and keeps the resolved experiment."""
+    def begin(self, data: Plan, size: "Size", workers: int) -> None:
+        """Notes what is known before the first step, and keeps the resolved experiment and the model summary."""
+        from trainers.models import summary_table
+
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.classes = data.pack.classes
+        (self.folder / LAYERS).write_text(summary_table(size) + "\n")
         if not self.resumed:
             (self.folder / EXPERIMENT).write_text(config.dump_yaml(self.experiment))
         summary, training = self.summary, self.experiment.training
@@ -116,7 +138,7 @@ class Run:
         summary.global_batch = training.batch_size
         share = -(-training.batch_size // summary.world_size)
         summary.micro_batch = min(training.micro_batch or share, share)
-        self.tags = {
+        self.tags |= {
             "data.fingerprint": data.pack.fingerprint,
             "data.unreadable": str(len(data.pack.unreadable)),
             "world_size": str(summary.world_size),
@@ -135,8 +157,14 @@ class Run:
         elif isinstance(event, FirstStep):
             self._first_step = self._first_step or event.at
             self._start_recording()
+        elif isinstance(event, FirstBatch):
+            self._first_batch = event
         elif isinstance(event, Progress):
             self.display.step(event, epochs)
+        elif isinstance(event, Unfrozen):
+            self.display.say(f"unfrozen    from epoch {event.epoch} on {event.trained:,} parameters are trained")
+        elif isinstance(event, Pictured):
+            self._draw(event)
         elif isinstance(event, EpochDone):
             self.rows[int(event.row["epoch"])] = event.row
             self.display.epoch(event.row, epochs)
@@ -187,10 +215,26 @@ class Run:
             return
         self.summary.run_id = recorder.run_id
         opened.set_result(recorder)
+        if self._first_batch is not None:
+            recorder.artifact(self._draw_first(self._first_batch), "pictures")
         # What the end of the run needs, so that it need not be waited for then.
         import_module("trainers.verbs.finish")
         tracking.preload()
         reports.preload()
+
+    def _draw_first(self, batch: FirstBatch) -> Path:
+        """The first training images as the network sees them."""
+        labels = None if batch.labels is None or not self.classes else [self.classes[n] for n in batch.labels]
+        return reports.draw_tiles(batch.images, self.folder / "pictures" / "first-batch.png", labels=labels)
+
+    def _draw(self, event: Pictured) -> None:
+        """What the network makes after an epoch; the last is also kept without a number."""
+        path = self.folder / "pictures" / "epochs" / f"epoch-{event.epoch:04d}.png"
+        if event.originals is None:
+            reports.draw_tiles(event.images, path, columns=8)
+        else:
+            reports.draw_reconstructions(event.originals, event.images, path)
+        self.recorder.artifact(path, "pictures/epochs")
 
     def _restored(self, event: Restored) -> None:
         self._starts += 1

@@ -11,7 +11,7 @@ import pytest
 from images import encoded, photo
 from PIL import Image
 
-from trainers.data.decode import Unreadable, decode
+from trainers.data.decode import Unreadable, decode, fitted
 
 # Pytest sets filters of its own around each test; what a user sees is tested below.
 pytestmark = [
@@ -128,6 +128,40 @@ def test_damaged_exif_leaves_a_photo_readable():
 def test_every_colour_mode_becomes_rgb(mode, colour, kind, expected):
     options = {"lossless": True} if kind == "WEBP" else {}
     assert near(decode(encoded(plain(colour, mode), kind, **options), 8, "crop"), expected)
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "kind", "expected"),
+    [
+        ("L", 90, "JPEG", 90),
+        ("1", 1, "PNG", 255),
+        ("LA", (90, 255), "PNG", 90),
+        ("RGBA", (255, 0, 0, 0), "PNG", 255),
+        ("RGB", RED, "PNG", 76),
+        ("RGB", GREEN, "GIF", 150),
+        ("RGB", BLUE, "JPEG", 29),
+        ("CMYK", (0, 255, 255, 0), "TIFF", 76),
+    ],
+)
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+def test_every_colour_mode_becomes_grey_by_bt_601(mode, colour, kind, expected, fit):
+    pixels = decode(encoded(plain(colour, mode), kind), 8, fit, 1)
+    assert pixels.shape == (8, 8, 1)
+    assert near(pixels, expected, 2)
+
+
+def test_a_grey_image_is_padded_with_mid_grey():
+    pixels = decode(encoded(plain(0, "L", (16, 8)), "PNG"), 8, "pad", 1)
+    assert pixels[:, 0, 0].tolist() == [128, 128, 0, 0, 0, 0, 128, 128]
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_pixels_in_memory_are_fitted_as_those_of_a_file_are(fit, channels, mode):
+    image = left_red_right_blue(40, 30).convert(mode)
+    pixels = np.asarray(image).reshape(30, 40, -1)
+    assert np.array_equal(fitted(pixels, 16, fit, channels), decode(encoded(image, "PNG"), 16, fit, channels))
 
 
 def test_a_transparent_palette_entry_becomes_white():

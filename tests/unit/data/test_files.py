@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from images import photo, tree, zipped
 
-from trainers.data.files import open_files, require_space
+from trainers.data.disk import require_space
+from trainers.data.files import open_files, open_tree
 from trainers.data.listing import SPLIT_FOLDERS
 from trainers.errors import RequestError
 
@@ -33,6 +34,24 @@ def test_hidden_files_and_other_suffixes_are_no_images(folder, tmp_path):
     tree(folder, ["._a.jpg", ".hidden/x.jpg", "__MACOSX/a.jpg", "readme.txt", "table.csv", "noext"])
     assert len(open_files(str(folder), tmp_path).entries) == 4
     assert len(open_files(str(zipped(folder, tmp_path / "x.zip")), tmp_path).entries) == 4
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_other_files_are_listed_apart_and_lose_the_wrapping_folder_too(tmp_path, archive):
+    data = tree(tmp_path / "data", ["pets/images/a.jpg", "pets/lists/a.txt", "notes.txt", "pets/.hidden.txt"])
+    files = open_tree(str(zipped(data, tmp_path / "data.zip") if archive else data), tmp_path)
+    assert [entry.name for entry in files.others] == ["notes.txt", "pets/lists/a.txt"]
+    inner = files.looked_through(("images",))
+    assert names(inner) == ["images/a.jpg"]
+    assert [entry.name for entry in inner.others] == ["lists/a.txt"]
+    assert inner.read("lists/a.txt") == (data / "pets/lists/a.txt").read_bytes()
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_a_file_that_cannot_be_done_without_is_named(folder, tmp_path, archive):
+    files = open_tree(str(zipped(folder, tmp_path / "photos.zip") if archive else folder), tmp_path)
+    with pytest.raises(RequestError, match=r"^data.path: .*: list.txt: no longer there; get that file anew$"):
+        files.require("list.txt")
 
 
 def test_links_are_followed_and_a_circle_of_links_ends(folder, tmp_path):

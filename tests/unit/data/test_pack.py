@@ -62,11 +62,11 @@ def left_in(storage):
 
 def test_a_pack_holds_the_decoded_images_in_the_order_of_their_names(photos, storage):
     pack = open_pack(data(photos), storage)
-    assert pack.images.shape == (16, 16, 16, 3)
-    assert pack.images.dtype == np.uint8
-    assert not pack.images.flags.writeable
+    assert pack.inputs.shape == (16, 16, 16, 3)
+    assert pack.inputs.dtype == np.uint8
+    assert not pack.inputs.flags.writeable
     assert pack.names == sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.jpg"))
-    for name, image in zip(pack.names, pack.images, strict=True):
+    for name, image in zip(pack.names, pack.inputs, strict=True):
         assert np.array_equal(image, decode((photos / name).read_bytes(), 16, "crop"))
     assert pack.classes == ("cat", "dog")
     assert pack.labels.dtype == np.int64
@@ -74,6 +74,14 @@ def test_a_pack_holds_the_decoded_images_in_the_order_of_their_names(photos, sto
     assert [code == UNSPLIT for code in pack.given] == [name.startswith("train/") for name in pack.names]
     assert pack.folder == storage / "packs" / pack.key
     assert pack.unreadable == []
+
+
+def test_a_grey_pack_has_one_channel(photos, storage):
+    pack, colour = open_pack(data(photos, channels="grey"), storage), open_pack(data(photos), storage)
+    assert (pack.inputs.shape, pack.shape) == ((16, 16, 16, 1), (1, 16, 16))
+    assert colour.shape == (3, 16, 16)
+    assert np.array_equal(pack.inputs[0], decode((photos / pack.names[0]).read_bytes(), 16, "crop", 1))
+    assert pack.split_fingerprint([0, 1]) == colour.split_fingerprint([0, 1])
 
 
 def test_the_second_opening_packs_nothing(photos, storage, monkeypatch):
@@ -100,6 +108,7 @@ def test_what_changes_the_pixels_changes_the_key_and_what_does_not_does_not(phot
     assert open_pack(data(photos, validation=3, test=1, unreadable="error"), storage).key == key
     assert open_pack(data(photos, image_size=8), storage).key != key
     assert open_pack(data(photos, fit="pad"), storage).key != key
+    assert open_pack(data(photos, channels="grey"), storage).key != key
     (photos / "train/cat.0.jpg").write_bytes(photo(99))
     assert open_pack(data(photos), storage).key != key
 
@@ -138,10 +147,10 @@ def flip_a_bit(path):
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (lambda folder: flip_a_bit(folder / "images.u8"), "images.u8 does not have the content"),
+        (lambda folder: flip_a_bit(folder / "inputs.bin"), "inputs.bin does not have the content"),
         (lambda folder: flip_a_bit(folder / "index.json"), "index.json does not have the content"),
-        (lambda folder: os.truncate(folder / "images.u8", 100), "images.u8 has 100 bytes and should have 12288"),
-        (lambda folder: (folder / "images.u8").unlink(), "images.u8: No such file"),
+        (lambda folder: os.truncate(folder / "inputs.bin", 100), "inputs.bin has 100 bytes and should have 12288"),
+        (lambda folder: (folder / "inputs.bin").unlink(), "inputs.bin: No such file"),
         (lambda folder: (folder / "manifest.json").unlink(), "manifest.json: No such file"),
         (lambda folder: (folder / "manifest.json").write_text("{}"), ""),
         (lambda folder: (folder / "manifest.json").write_text("[]"), ""),
@@ -150,7 +159,7 @@ def flip_a_bit(path):
 )
 def test_a_damaged_pack_is_named_and_packed_again(photos, storage, damage, told, caplog):
     pack = open_pack(data(photos), storage)
-    expected = pack.images.tobytes()
+    expected = pack.inputs.tobytes()
     damage(pack.folder)
     assert load_pack(pack.folder) is None
     with caplog.at_level(logging.WARNING, "trainers"):
@@ -158,7 +167,7 @@ def test_a_damaged_pack_is_named_and_packed_again(photos, storage, damage, told,
     (record,) = caplog.records
     assert str(pack.folder) in record.getMessage()
     assert told in record.getMessage()
-    assert again.images.tobytes() == expected
+    assert again.inputs.tobytes() == expected
     assert again.fingerprint == pack.fingerprint
 
 
@@ -180,8 +189,8 @@ def broken(photos):
 def test_unreadable_images_are_left_out_and_remembered(broken, storage, monkeypatch):
     pack = open_pack(data(broken), storage)
     assert pack.unreadable == CAUSES
-    assert len(pack.images) == len(pack.names) == len(pack.labels) == len(pack.given) == 13
-    for name, image in zip(pack.names, pack.images, strict=True):
+    assert len(pack.inputs) == len(pack.names) == len(pack.labels) == len(pack.given) == 13
+    for name, image in zip(pack.names, pack.inputs, strict=True):
         assert np.array_equal(image, decode((broken / name).read_bytes(), 16, "crop"))
     times = packed_times(monkeypatch)
     assert open_pack(data(broken), storage).unreadable == CAUSES
@@ -242,9 +251,8 @@ def test_a_class_without_a_readable_image_is_refused_and_nothing_is_left(photos,
 def test_too_little_disk_is_told_before_anything_is_written(photos, storage, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(1, 1, 20_000))
-    times = packed_times(monkeypatch)
+    monkeypatch.setattr("trainers.data.packing.decode", None)
     assert "are needed and" in refusal(data(photos), storage)
-    assert times == []
     assert left_in(storage) == []
 
 
@@ -266,7 +274,7 @@ def test_a_file_that_went_away_while_packing_is_left_out(photos, storage, monkey
     def vanish(*arguments):
         (photos / "train/dog.5.jpg").unlink(missing_ok=True)
 
-    monkeypatch.setattr("trainers.data.pack.require_space", vanish)
+    monkeypatch.setattr("trainers.data.packing.require_space", vanish)
     assert open_pack(data(photos), storage).unreadable == [("train/dog.5.jpg", "no longer there")]
 
 
@@ -331,7 +339,7 @@ def test_what_a_killed_packing_left_is_removed_by_the_next_of_any_kind(photos, s
     assert left_in(storage) == [other.key]
     pack = open_pack(data(photos), storage)
     assert left_in(storage) == sorted([other.key, pack.key])
-    assert len(pack.images) == 16
+    assert len(pack.inputs) == 16
 
 
 def test_a_packing_that_is_under_way_is_not_taken_for_a_leftover(photos, storage):
@@ -339,13 +347,13 @@ def test_a_packing_that_is_under_way_is_not_taken_for_a_leftover(photos, storage
         if done == 5:
             open_pack(data(photos, image_size=8), storage)
 
-    assert len(open_pack(data(photos), storage, progress=progress).images) == 16
+    assert len(open_pack(data(photos), storage, progress=progress).inputs) == 16
 
 
 def test_the_index_can_be_read_without_this_library(photos, storage):
     pack = open_pack(data(photos), storage)
     index = json.loads((pack.folder / "index.json").read_text())
     assert index["names"] == pack.names
-    assert index["image_size"] == 16
-    raw = np.fromfile(pack.folder / "images.u8", np.uint8).reshape(len(pack.names), 16, 16, 3)
-    assert np.array_equal(raw, pack.images)
+    assert (index["shape"], index["dtype"]) == ([16, 16, 3], "|u1")
+    raw = np.fromfile(pack.folder / "inputs.bin", index["dtype"]).reshape(len(pack.names), *index["shape"])
+    assert np.array_equal(raw, pack.inputs)

@@ -6,7 +6,6 @@ import warnings
 import pytest
 import torch
 
-from trainers.data import augment as augmentation
 from trainers.engine.loop import Diverged
 from trainers.events import EpochDone, FirstStep
 
@@ -16,7 +15,7 @@ def rows(loop):
 
 
 def weights(loop):
-    return torch.cat([parameter.detach().flatten() for parameter in loop.module.parameters()])
+    return torch.cat([parameter.detach().flatten() for parameter in loop.learner.module.parameters()])
 
 
 def test_it_learns(make_loop):
@@ -105,20 +104,20 @@ def test_the_gradient_is_clipped(make_loop):
 
 def test_the_optimiser_never_holds_a_frozen_parameter(make_loop):
     loop = make_loop(model={"name": "resnet18", "train": "head"}, training={"epochs": 1})
-    frozen = {name: value.clone() for name, value in loop.module.state_dict().items() if not name.startswith("fc.")}
-    held = {id(parameter) for group in loop.optimizer.param_groups for parameter in group["params"]}
-    assert held == {id(parameter) for parameter in loop.module.fc.parameters()}
+    frozen = {name: value.clone() for name, value in loop.learner.module.state_dict().items() if not name.startswith("fc.")}
+    held = {id(parameter) for group in loop.learner.optimizer.param_groups for parameter in group["params"]}
+    assert held == {id(parameter) for parameter in loop.learner.module.fc.parameters()}
     rows(loop)
-    assert all(torch.equal(value, loop.module.state_dict()[name]) for name, value in frozen.items())
+    assert all(torch.equal(value, loop.learner.module.state_dict()[name]) for name, value in frozen.items())
 
 
 def test_label_smoothing_changes_what_is_learnt_but_not_what_is_counted(make_loop):
     plain, smooth = make_loop(training={"epochs": 1}), make_loop(training={"epochs": 1, "label_smoothing": 0.2})
     first = next(iter(plain.batches.epoch(0)))
-    images = augmentation.apply(first.images, None, plain.options.data.augment)
-    logits = plain.module(images)
-    assert plain.task.loss(logits, first.targets) != smooth.task.loss(logits, first.targets)
-    assert torch.equal(plain.task.tally(logits, first.targets), smooth.task.tally(logits, first.targets))
+    images, targets = next(first.micro_batches(None))
+    logits = plain.learner.module(images)
+    assert plain.learner.task.loss(logits, targets) != smooth.learner.task.loss(logits, targets)
+    assert torch.equal(plain.learner.task.tally(logits, targets), smooth.learner.task.tally(logits, targets))
 
 
 def test_the_first_step_is_told_once(make_loop):

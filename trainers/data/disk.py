@@ -1,0 +1,76 @@
+"""Writing where others may write too: locks, room, and files that are whole or not there."""
+
+import errno
+import fcntl
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainers.errors import RequestError
+
+log = logging.getLogger("trainers")
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Holds a lock that other processes on this machine wait for; it ends with its holder, however that ends.
+
+    Without `wait` raises BlockingIOError if another has it.
+
+    The file stays: whoever removed it could remove one that another process has just opened.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise
+            log.info("waiting for another process that is making %s", path.with_suffix(""))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the operating system says about writing to `path` into a RequestError."""
+    try:
+        yield
+    except OSError as error:
+        advice = "; make room or set storage.path" if error.errno == errno.ENOSPC else "; check storage.path"
+        raise RequestError(f"cannot write {error.filename or path}: {error.strerror}{advice}") from error
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raises RequestError unless `needed` bytes are free where `folder` is."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise RequestError(
+            f"{folder}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free; make room or set storage.path"
+        )
+
+
+def save(chunks: Iterable[bytes], size: int, target: Path, progress: Callable[[int, int, str], None] | None) -> None:
+    """Write a download of `size` bytes (0: unknown) to `target`: aside first, synced, renamed last.
+
+    Raises RequestError if it cannot be written, and what `chunks` raises.
+    """
+    part = target.with_name(target.name + ".part")
+    with writing(part):
+        file = part.open("wb")
+    with file:
+        for chunk in chunks:
+            with writing(part):
+                file.write(chunk)
+            if progress is not None and size:
+                progress(file.tell(), size, "downloading, bytes")
+        with writing(part):
+            file.flush()
+            os.fsync(file.fileno())
+    with writing(target):
+        part.replace(target)

@@ -1,0 +1,195 @@
+"""A generator and a discriminator, each with an optimiser: GANs."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from trainers.data.batches import Batch, Samples, mix
+from trainers.engine.learner import choose_dtype, distribute
+from trainers.engine.optim import make_optimizer
+from trainers.engine.schedule import Schedule
+from trainers.engine.world import World
+from trainers.experiment import Experiment
+from trainers.models import Built, Gan, parameter_groups_of
+from trainers.tasks import COUNTS, AdversarialLoss, Classifier, Judge, generate, noise
+
+PICTURES = 64
+FIXED, MEASURED = 1, 2  # what noise is for, so that no two uses share it
+
+
+class Adversarial:
+    """The learner of GANs: in each step the discriminator learns first, then the generator.
+
+    Its samples are measured by a classifier of the same images, on rank 0.
+
+    Args:
+        classifier: that measures, on rank 0.
+        steps: optimiser steps per epoch.
+    """
+
+    counts: tuple[str, ...] = COUNTS
+
+    def __init__(
+        self,
+        options: Experiment,
+        built: Built,
+        samples: Samples,
+        classifier: Classifier | None,
+        world: World,
+        *,
+        steps: int,
+    ) -> None:
+        self.options, self.samples, self.classifier, self.world = options, samples, classifier, world
+        self.dtype = choose_dtype(options.training.precision, world.device)
+        self.loss = AdversarialLoss(options.loss, options.training.label_smoothing)
+        self.gan = cast("Gan", built.module.to(world.device))
+        self.module: nn.Module = self.gan
+        self.networks = {"generator": self.gan.generator, "discriminator": self.gan.discriminator}
+        self.models = {name: distribute(network, world) for name, network in self.networks.items()}
+        rates = {"generator": None, "discriminator": options.optimizer.discriminator_lr}
+        self.optimizers = {
+            name: make_optimizer(options.optimizer, parameter_groups_of(self.networks[name]), lr=rate)
+            for name, rate in rates.items()
+        }
+        self.schedules = {
+            name: Schedule(options.schedule, optimizer, epochs=options.training.epochs, steps=steps)
+            for name, optimizer in self.optimizers.items()
+        }
+        self._judges: dict[bytes, Judge] = {}
+        self._step = 0
+
+    @property
+    def trained(self) -> int:
+        """How many parameters are being trained."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    @property
+    def rate(self) -> float:
+        """The generator's learning rate."""
+        return float(self.optimizers["generator"].param_groups[-1]["lr"])
+
+    def begin(self, epoch: int) -> bool:
+        """Enters training mode."""
+        self.module.train()
+        self._epoch, self._step = epoch, 0
+        return False
+
+    def step(self, batch: Batch) -> torch.Tensor:
+        """One step of each of the two; returns their losses."""
+        size, rank, world = batch.global_size, self.world.rank, self.world.size
+        mine = slice(rank * size // world, (rank + 1) * size // world)
+        key = mix(self.options.seed, self._epoch, self._step)
+        self._step += 1
+        codes = noise(size, self.gan.latent, key)[mine].to(self.world.device, non_blocking=True)
+        parts = list(batch.micro_batches(self.options.training.micro_batch))
+        pieces = codes.tensor_split(len(parts))
+        share = world / size
+        tally = torch.zeros(len(COUNTS), dtype=torch.float64, device=self.world.device)
+
+        def of_discriminator(place: int) -> torch.Tensor:
+            real = parts[place][0]
+            with torch.no_grad():
+                fake = self.gan.generator(pieces[place])
+            # Two passes, so that BatchNorm sees real and generated images apart.
+            judge = self.models["discriminator"]
+            return self.loss.discriminator(judge(real), judge(fake))
+
+        def of_generator(place: int) -> torch.Tensor:
+            return self.loss.generator(self.gan.discriminator(self.models["generator"](pieces[place])))
+
+        tally[0] = self._learn("discriminator", of_discriminator, len(parts), share)
+        # Frozen meanwhile: its gradients are not wanted, nor may its DDP wrapper wait for them.
+        self.gan.discriminator.requires_grad_(False)
+        tally[1] = self._learn("generator", of_generator, len(parts), share)
+        self.gan.discriminator.requires_grad_(True)
+        tally[2] = len(batch)
+        return tally
+
+    def end(self, metrics: Mapping[str, float]) -> None:
+        """Lets the schedules know."""
+        for schedule in self.schedules.values():
+            schedule.after_epoch(metrics.get("frechet", 0.0))
+
+    def metrics(self, tally: torch.Tensor) -> dict[str, float]:
+        """Mean losses."""
+        *sums, samples = tally.tolist()
+        return {name: total / samples for name, total in zip(COUNTS, sums, strict=False)} if samples else {}
+
+    def evaluate(self, indices: torch.Tensor, *, answers: bool = False) -> tuple[dict[str, float], torch.Tensor]:
+        """How samples compare with the real images of a split; there are no answers.
+
+        Rank 0 measures, and tells the others.
+        """
+        self.world.copy_from_first(self.module, buffers_only=True)
+        if not len(indices):
+            return {}, torch.zeros(0)
+        metrics: dict[str, float] | None = None
+        if self.world.is_first:
+            codes = noise(self.options.gan.samples, self.gan.latent, mix(self.options.seed, MEASURED))
+            made = generate(self.module, codes.to(self.world.device))
+            metrics = self._judge(indices).metrics(self.samples.normalise.undo(made).cpu().numpy())
+        return self.world.dict_from_first(metrics), torch.zeros(0)
+
+    def picture(self, indices: torch.Tensor) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """Samples from noise that stays the same throughout."""
+        codes = noise(PICTURES, self.gan.latent, mix(self.options.seed, FIXED)).to(self.world.device)
+        return self.samples.normalise.undo(generate(self.module, codes)).cpu().numpy(), None
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Of both networks."""
+        return self.module.state_dict()
+
+    def use(self, weights: Mapping[str, torch.Tensor] | None) -> None:
+        """Puts rank 0's weights into both networks."""
+        if weights is not None:
+            self.module.load_state_dict(weights)
+        self.world.copy_from_first(self.module)
+
+    def state(self) -> dict[str, Any]:
+        """Both optimisers and schedules."""
+        return {
+            name: {"optimizer": self.optimizers[name].state_dict(), "schedule": self.schedules[name].state_dict()}
+            for name in self.optimizers
+        }
+
+    def restore(self, weights: Mapping[str, torch.Tensor], state: Mapping[str, Any], epoch: int) -> None:
+        """Goes back to where they were taken."""
+        self.module.load_state_dict(weights)
+        for name in self.optimizers:
+            self.optimizers[name].load_state_dict(state[name]["optimizer"])
+            self.schedules[name].load_state_dict(state[name]["schedule"])
+
+    def _learn(self, name: str, loss: Callable[[int], torch.Tensor], parts: int, share: float) -> torch.Tensor:
+        """One optimiser step of one network, its gradients added up over micro-batches; returns the summed loss."""
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), dtype=torch.float64, device=self.world.device)
+        for place in range(parts):
+            with self._synchronised(name, last=place == parts - 1):
+                with torch.autocast(self.world.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+                    lost = loss(place)
+                (lost * share).backward()
+            total += lost.detach()
+        if self.options.training.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.networks[name].parameters(), self.options.training.clip_norm)
+        optimizer.step()
+        self.schedules[name].after_step()
+        return total
+
+    def _synchronised(self, name: str, *, last: bool) -> AbstractContextManager[object]:
+        if last or self.world.size == 1:
+            return nullcontext()
+        return self.models[name].no_sync()  # type: ignore[operator,no-any-return]
+
+    def _judge(self, indices: torch.Tensor) -> Judge:
+        """The judge of a split, whose real images are measured once."""
+        key = indices.numpy().tobytes()
+        if key not in self._judges:
+            assert self.classifier is not None
+            real, _ = self.samples.take(indices)
+            self._judges[key] = Judge(self.classifier, real.cpu().numpy())
+        return self._judges[key]

@@ -1,0 +1,74 @@
+"""What the loop asks of whatever is being trained: one network by its task, or a generator and a discriminator."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from trainers.data.batches import Batch
+from trainers.engine.world import World
+
+
+class Learner(Protocol):
+    """Steps, evaluates, and gives up its state; every rank has one, and all ranks call it alike."""
+
+    module: nn.Module
+    counts: tuple[str, ...]  # what a tally counts, the last being samples
+
+    @property
+    def trained(self) -> int:
+        """How many parameters are being trained."""
+
+    @property
+    def rate(self) -> float:
+        """The present learning rate (of the last layer group)."""
+
+    def begin(self, epoch: int) -> bool:
+        """Makes ready for an epoch (counted from 0); True if from here on other layers are trained than before."""
+
+    def step(self, batch: Batch) -> torch.Tensor:
+        """One optimiser step on this rank's part of a global batch; returns its tally [len(counts)] float64."""
+
+    def end(self, metrics: Mapping[str, float]) -> None:
+        """Ends an epoch whose validation metrics are these."""
+
+    def metrics(self, tally: torch.Tensor) -> dict[str, float]:
+        """Means of a summed tally."""
+
+    def evaluate(self, indices: torch.Tensor, *, answers: bool = False) -> tuple[dict[str, float], torch.Tensor]:
+        """Metrics of a split over all ranks and, if wanted, the task's answers [n, K] for its samples in order."""
+
+    def picture(self, indices: torch.Tensor) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """Images that show how far it has come, and what they were made from; None where there is nothing to see."""
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The weights to be used and kept."""
+
+    def use(self, weights: Mapping[str, torch.Tensor] | None) -> None:
+        """Puts weights, given on rank 0, into the network of every rank, to be evaluated."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything else that the rest of the training depends on."""
+
+    def restore(self, weights: Mapping[str, torch.Tensor], state: Mapping[str, Any], epoch: int) -> None:
+        """Goes back to where `weights` and `state` were taken, after so many epochs."""
+
+
+def distribute(module: nn.Module, world: World) -> nn.Module:
+    """The network wrapped for gradients to be averaged over the ranks, where there are several."""
+    if world.size == 1:
+        return module
+    # Buffers are made equal once per epoch instead of in each forward pass: it is one collective less per step.
+    on = [world.device] if world.device.type == "cuda" else None
+    return DistributedDataParallel(module, device_ids=on, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The type of mixed precision: bf16 where asked for, or where a GPU has it in hardware; else float32."""
+    if precision == "bf16":
+        return torch.bfloat16
+    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if precision == "auto" and has_bf16 else torch.float32

@@ -1,0 +1,63 @@
+"""The learning-rate range test (Smith 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3)."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+
+import torch
+
+from trainers.data.batches import Batch, TrainingBatches, mix
+from trainers.engine.lr_curve import LrCurve
+from trainers.engine.supervised import Supervised
+from trainers.engine.world import World
+from trainers.events import Event, FirstStep, Progress, RangeTested
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """Rates from `low` to `high` in equal ratios, one for each of `steps` optimiser steps."""
+
+    low: float = 1e-7
+    high: float = 10.0
+    steps: int = 100
+
+    def rates(self) -> list[float]:
+        """The rates in their order."""
+        ratio = (self.high / self.low) ** (1 / (self.steps - 1))
+        return [self.low * ratio**step for step in range(self.steps)]
+
+
+def run_range_test(
+    test: RangeTest, learner: Supervised, batches: TrainingBatches, world: World, seed: int
+) -> Iterator[Event]:
+    """Takes a step at each rate, over all ranks alike, until the loss explodes; the weights are as before afterwards.
+
+    Rates of layer groups keep their ratios.
+    """
+    before = {name: tensor.clone() for name, tensor in learner.module.state_dict().items()}
+    groups = learner.optimizer.param_groups
+    ratios = [group["lr"] / learner.rate for group in groups]
+    rates, losses = [], []
+    learner.begin(0)
+    for step, (rate, batch) in enumerate(zip(test.rates(), _endless(batches), strict=False)):
+        torch.manual_seed(mix(seed, step, world.rank))
+        for group, ratio in zip(groups, ratios, strict=True):
+            group["lr"] = rate * ratio
+        loss = learner.metrics(world.sum(learner.step(batch, scheduled=False)))["loss"]
+        if step == 0:
+            yield FirstStep(0.0)
+        if not math.isfinite(loss):
+            break
+        rates.append(rate)
+        losses.append(loss)
+        yield Progress(1, step + 1, test.steps, {"lr": rate, "loss": loss}, 0.0)
+        if LrCurve(rates, losses).exploded:
+            break
+    learner.module.load_state_dict(before)
+    yield RangeTested(rates, losses)
+
+
+def _endless(batches: TrainingBatches) -> Iterator[Batch]:
+    for epoch in count():
+        yield from batches.epoch(epoch)

@@ -1,0 +1,100 @@
+"""Generative adversarial networks (Goodfellow et al. 2014): a generator of images and a discriminator of its fakes."""
+
+import math
+
+import torch
+from torch import nn
+
+from trainers.data import Shape
+from trainers.models.shape import quarter
+
+SLOPE = 0.2  # of LeakyReLU, in both networks (Radford et al. 2016, section 3)
+# Channels at a quarter of the side and at half of it. A quarter of the paper's, which were made for GPUs.
+WIDE, NARROW = 64, 32
+
+
+class Gan(nn.Module):
+    """A generator and a discriminator of images [N, C, H, W] in -1…1.
+
+    Attributes:
+        generator: noise [N, latent], drawn from N(0, 1), to images.
+        discriminator: images to logits [N], positive for what it takes to be real.
+        latent: how many numbers an image is made from.
+    """
+
+    def __init__(self, generator: nn.Sequential, discriminator: nn.Sequential, latent: int) -> None:
+        super().__init__()
+        self.generator = generator
+        self.discriminator = discriminator
+        self.latent = latent
+
+    def forward(self, noise: torch.Tensor) -> torch.Tensor:
+        """Noise [N, latent] to images [N, C, H, W] in -1…1."""
+        images: torch.Tensor = self.generator(noise)
+        return images
+
+
+def mlp_gan(shape: Shape, latent: int) -> Gan:
+    """Fully connected: latent-256-512-pixels against pixels-512-256-1, the latter with dropout of 0.3."""
+    pixels = math.prod(shape)
+    generator = nn.Sequential(
+        nn.Linear(latent, 256),
+        nn.LeakyReLU(SLOPE),
+        nn.Linear(256, 512),
+        nn.LeakyReLU(SLOPE),
+        nn.Linear(512, pixels),
+        nn.Tanh(),
+        nn.Unflatten(1, shape),
+    )
+    discriminator = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(pixels, 512),
+        nn.LeakyReLU(SLOPE),
+        nn.Dropout(0.3),
+        nn.Linear(512, 256),
+        nn.LeakyReLU(SLOPE),
+        nn.Dropout(0.3),
+        nn.Linear(256, 1),
+        nn.Flatten(0),
+    )
+    return Gan(generator, discriminator, latent)
+
+
+def dcgan(shape: Shape, latent: int) -> Gan:
+    """DCGAN (Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional GANs").
+
+    Strided and transposed convolutions, BatchNorm in both networks but not where images come in or go out, weights
+    from N(0, 0.02); two doublings of the side, so that it also fits digits of 28 px.
+
+    Raises:
+        RequestError: the side of the images is no multiple of 4.
+    """
+    channels, side = shape[0], quarter("dcgan", shape)
+    generator = nn.Sequential(
+        nn.Linear(latent, WIDE * side**2, bias=False),
+        nn.Unflatten(1, (WIDE, side, side)),
+        nn.BatchNorm2d(WIDE),
+        nn.ReLU(inplace=True),
+        nn.ConvTranspose2d(WIDE, NARROW, kernel_size=4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(NARROW),
+        nn.ReLU(inplace=True),
+        nn.ConvTranspose2d(NARROW, channels, kernel_size=4, stride=2, padding=1),
+        nn.Tanh(),
+    )
+    discriminator = nn.Sequential(
+        nn.Conv2d(channels, NARROW, kernel_size=4, stride=2, padding=1),
+        nn.LeakyReLU(SLOPE, inplace=True),
+        nn.Conv2d(NARROW, WIDE, kernel_size=4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(WIDE),
+        nn.LeakyReLU(SLOPE, inplace=True),
+        nn.Flatten(),
+        nn.Linear(WIDE * side**2, 1),
+        nn.Flatten(0),
+    )
+    gan = Gan(generator, discriminator, latent)
+    for layer in gan.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(layer.weight, std=0.02)
+        elif isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.weight, mean=1.0, std=0.02)
+    return gan

@@ -1,0 +1,86 @@
+"""A run for each of several values of one option, and a table of what came out: `compare` in an experiment."""
+
+import csv
+from pathlib import Path
+
+from trainers import config
+from trainers.display import Display
+from trainers.experiment import Experiment
+from trainers.reports import draw_comparison
+from trainers.summary import Summary
+from trainers.tracking import Recorder, Status, tracking_uri
+from trainers.verbs import plan
+from trainers.verbs.launch import interruptible, ray
+from trainers.verbs.run import SEND_SECONDS, Run, new_name, origin
+from trainers.verbs.train import do
+
+
+def compare(experiment: Experiment, display: Display, summary: Summary) -> None:
+    """Trains once for each value, one after the other, under an MLflow run that is the parent of theirs.
+
+    Raises:
+        TrainersError: a run failed; those before it are finished and recorded.
+    """
+    ((option, values),) = experiment.compare.items()
+    runs = [(str(value), config.change(experiment, {"compare": {}, option: value}, "compare")) for value in values]
+    storage = plan.storage_folder(experiment)
+    plan.check_path(experiment)
+    name = f"{new_name(experiment)}-compare"
+    parent = _record(experiment, storage, name)
+    rows: list[dict[str, object]] = []
+    status: Status = "FAILED"
+    try:
+        with interruptible(), ray(experiment) as runtime:
+            for value, options in runs:
+                display.result(f"--- {option} {value}")
+                one = Summary()
+                run = Run(new_name(options), options, storage, display, one)
+                run.tags["mlflow.parentRunId"] = parent.run_id
+                do(run, runtime, last=False)
+                rows.append({option: value, **_row(one, experiment.score)})
+        status = "FINISHED"
+    finally:
+        folder = storage / "training" / name
+        if rows:
+            _table(rows, option, experiment.score, folder, parent, display)
+        parent.finish(status, wait_s=SEND_SECONDS)
+    summary.run_id, summary.status = parent.run_id, status
+
+
+def _record(experiment: Experiment, storage: Path, name: str) -> Recorder:
+    return Recorder.start(
+        tracking_uri(experiment.tracking.uri, storage),
+        experiment.mlflow_experiment,
+        lambda _: storage / "training" / name,
+        run_name=name,
+        params=config.flatten(experiment.model_dump()),
+        tags=origin(),
+        system_metrics=False,
+        artifacts=storage / "artifacts",
+    )
+
+
+def _row(summary: Summary, score: str) -> dict[str, object]:
+    numbers = {f"{split} {score}": summary.metrics[split].get(score) for split in ("train", "validation", "test")}
+    return {**numbers, "seconds": summary.seconds["train"], "model": f"{summary.model.name}/{summary.model.version}"}
+
+
+def _table(
+    rows: list[dict[str, object]], option: str, score: str, folder: Path, parent: Recorder, display: Display
+) -> None:
+    """Prints the table and records it, as text and as a picture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = folder / "comparison.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    parent.artifact(table)
+    cells = [list(rows[0])] + [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    for line in cells:
+        display.result("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+    key = f"test {score}" if all(isinstance(row[f"test {score}"], float) for row in rows) else f"validation {score}"
+    bars = [(str(row[option]), float(str(row[key]))) for row in rows]
+    parent.artifact(draw_comparison(bars, key, folder / "comparison.png"))
+    display.result(f"comparison  {table}")

@@ -1,0 +1,77 @@
+"""Starting a job's work, in this process or on Ray, and ending it in good order."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from trainers.cluster import Resources, Runtime
+from trainers.events import Event
+from trainers.experiment import Experiment
+from trainers.verbs import plan
+
+if TYPE_CHECKING:
+    from trainers.engine.job import Job
+
+
+@contextmanager
+def ray(experiment: Experiment) -> Iterator[Runtime | None]:
+    """Ray, starting in the background; None where this process does the work."""
+    if experiment.scale.workers == 0:
+        yield None
+        return
+    runtime = Runtime(experiment.scale.workers, verbose=experiment.log.level == "debug")
+    try:
+        yield runtime
+    finally:
+        runtime.stop()
+
+
+def find_resources(experiment: Experiment, runtime: Runtime | None) -> Resources:
+    """What the job takes of the cluster that was joined, or of this machine.
+
+    Raises:
+        RequestError: there is not so much.
+    """
+    if runtime is not None and runtime.address is not None:
+        return plan.find_on_cluster(experiment, runtime)
+    return plan.find_local(experiment)
+
+
+def launch(job: "Job", resources: Resources, runtime: Runtime | None) -> Iterator[Event]:
+    """Starts the work; rank 0's events can be read as they come."""
+    if runtime is None:
+        from trainers.engine.local import work_here
+
+        return work_here(job, cpus=resources.cpus, gpu=resources.gpu)
+    from trainers.cluster.training import train_on_ray  # takes seconds, in which Ray goes on starting
+
+    runtime.wait()
+    return train_on_ray(job, resources)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM, by which Ray and Kubernetes stop a job, ends a run as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def meanwhile(work: Callable[[], None]) -> Iterator[None]:
+    """Does something in a thread while the body runs, and waits for both."""
+    thread = threading.Thread(target=work, name="wind-down")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
