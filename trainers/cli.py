@@ -158,7 +158,8 @@ def _parser(job: Path, verb: str) -> config.Parser:
             "--from",
             dest="reference",
             metavar="MODEL",
-            help="models:/NAME/VERSION, models:/NAME@ALIAS or a folder (default: the champion)",
+            help="models:/NAME/VERSION, models:/NAME@ALIAS or a folder (default: the champion); for evaluate also "
+            "`weights`: the experiment's network with model.weights",
         )
     if verb == "evaluate":
         parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="which images")

@@ -267,6 +267,8 @@ def _explain(mistakes: Iterable[ErrorDetails], layers: Mapping[str, Tree]) -> It
         elif mistake["type"] in ("model_type", "dict_type"):
             where = _where(mistake["loc"], layers)
             yield f"{path}: is a section, `{path}: {{option: value}}`, not {mistake['input']!r} ({where})"
+        elif mistake["type"] == "unknown_name":
+            yield f"{path}: {mistake['msg']} ({_where(mistake['loc'], layers)})"
         elif mistake["type"] == "value_error":  # a rule between options: its text begins with the key
             yield f"{path}.{mistake['ctx']['error']}" if path else str(mistake["ctx"]["error"])
         else:

@@ -4,10 +4,14 @@ The command line, the environment, YAML files, `--help` and the record of a run 
 Names in YAML have underscores (`image_size`), flags have dashes (`--data.image-size`).
 """
 
+import difflib
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from trainers.catalogue import SOURCES, TASKS
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 # A count or a share: below 1 it is a fraction of the samples, from 1 on a number of samples.
@@ -16,35 +20,18 @@ Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 
-Source = Literal[
-    "sample",
-    "dogs-vs-cats",
-    "folder",
-    "names",
-    "mnist",
-    "fashion-mnist",
-    "cifar10",
-    "oxford-pets",
-    "spiral",
-    "curve",
-]
-Task = Literal["classification", "regression", "autoencoding", "adversarial"]
-# The losses of each task, its default first; likewise the metrics that may choose the best weights.
-LOSSES: dict[Task, tuple[str, ...]] = {
-    "classification": ("cross-entropy", "nll"),
-    "regression": ("mse", "l1", "huber"),
-    "autoencoding": ("mse", "l1", "bce"),
-    "adversarial": ("bce", "least-squares"),
-}
-BEST: dict[Task, tuple[str, ...]] = {
-    "classification": ("accuracy", "loss"),
-    "regression": ("mse", "loss"),
-    "autoencoding": ("mse", "loss"),
-    "adversarial": ("frechet",),
-}
-HIGHER_IS_BETTER = ("accuracy",)  # of the metrics that choose weights and champions; of the others lower is
-MADE_HERE = ("sample", "spiral", "curve")
-DOWNLOADED = ("mnist", "fashion-mnist", "cifar10", "oxford-pets")
+
+def _one_of(table: dict[str, Any], what: str) -> AfterValidator:
+    """Accepts the names in a table of the catalogue."""
+
+    def check(name: str) -> str:
+        if name not in table:
+            near = difflib.get_close_matches(name, table, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(table)}"
+            raise PydanticCustomError("unknown_name", "{why}", {"why": f"no {what} `{name}`; {hint}"})
+        return name
+
+    return AfterValidator(check)
 
 
 class Section(BaseModel):
@@ -82,11 +69,8 @@ class Augment(Section):
 class Data(Section):
     """What to train on."""
 
-    source: Source = Field(
-        "sample",
-        description="sample: drawn here, no download; dogs-vs-cats: the label is the file name up to the first dot; "
-        "folder: one sub-folder per class; names: the label is found in the file name by data.pattern; "
-        "mnist, fashion-mnist, cifar10, oxford-pets: torchvision's layout; spiral, curve: made here",
+    source: Annotated[str, _one_of(SOURCES, "source")] = Field(
+        "sample", description="; ".join(f"{name}: {source.about}" for name, source in SOURCES.items())
     )
     path: str | None = Field(
         None, description="the source's folder, .zip file or s3:// prefix; unset, what is drawn or downloaded"
@@ -122,11 +106,12 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _path_fits_source(self) -> Self:
-        if self.source in MADE_HERE and self.path is not None:
+        at = SOURCES[self.source].at
+        if at == "here" and self.path is not None:
             raise ValueError(
                 f"path: the source `{self.source}` is made here and takes no path; name another data.source"
             )
-        if self.source not in MADE_HERE + DOWNLOADED and self.path is None:
+        if at == "path" and self.path is None:
             raise ValueError(f"path: the source `{self.source}` needs a folder, a .zip file or an s3:// prefix")
         return self
 
@@ -209,7 +194,7 @@ class Training(Section):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 mixed precision on GPUs that have it, else fp32"
     )
-    loss: Literal["auto", "cross-entropy", "nll", "mse", "l1", "huber", "bce", "least-squares"] = Field(
+    loss: str = Field(
         "auto",
         description="auto: cross-entropy (classification), mse (regression, autoencoding), bce (adversarial); "
         "nll wants model.output log-softmax; least-squares is for GANs",
@@ -219,9 +204,10 @@ class Training(Section):
     )
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(None, description="largest gradient norm; unset, any")
     ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="keep an exponential moving average of the weights with this decay, and use that"
+        None,
+        description="use an exponential moving average of the weights with this decay (of a GAN, the generator's)",
     )
-    best: Literal["auto", "accuracy", "loss", "mse", "frechet"] = Field(
+    best: str = Field(
         "auto",
         description="the validation metric that chooses the weights; auto: accuracy (classification), "
         "mse (regression, autoencoding), frechet (adversarial)",
@@ -341,7 +327,9 @@ class Experiment(Section):
 
     name: Name = Field("experiment", description="the job's name")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="every random draw comes from it")
-    task: Task = Field("classification", description="what is learnt; a job's YAML file names it")
+    task: Annotated[str, _one_of(TASKS, "task")] = Field(
+        "classification", description=f"what is learnt: {', '.join(TASKS)}; a job's YAML file names it"
+    )
     compare: dict[str, list[Any]] = Field(
         {}, description="one option and several values: the run is done once for each, and a table compares them"
     )
@@ -359,7 +347,8 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _fits_the_task(self) -> Self:
         task, training, augment = self.task, self.training, self.data.augment
-        for key, value, known in (("loss", training.loss, LOSSES[task]), ("best", training.best, BEST[task])):
+        rules, source = TASKS[task], SOURCES[self.data.source]
+        for key, value, known in (("loss", training.loss, rules.losses), ("best", training.best, rules.best)):
             if value != "auto" and value not in known:
                 raise ValueError(f"training.{key}: {value} is not for {task}, which has {', '.join(known)}")
         log_softmax = self.model.output == "log-softmax"
@@ -371,15 +360,12 @@ class Experiment(Section):
             raise ValueError(f"training.label_smoothing: there are no labels to smooth in {task}")
         if (augment.mixup or augment.cutmix) and task != "classification":
             raise ValueError(f"data.augment.mixup: MixUp and CutMix blend classes, which {task} does not have")
-        if training.ema is not None and task == "adversarial":
-            raise ValueError("training.ema: is not for adversarial")
-        wanted = {"autoencoding": "unit", "adversarial": "symmetric"}.get(task)
-        if wanted and self.data.normalise != wanted:
-            raise ValueError(f"data.normalise: {task} needs {wanted}, the range of what its network puts out")
-        if (self.data.source == "curve") != (task == "regression"):
-            raise ValueError(f"data.source: {self.data.source} is not for {task}")
-        if self.data.source == "spiral" and task != "classification":
-            raise ValueError(f"data.source: spiral is not for {task}")
+        if rules.normalise not in (None, self.data.normalise):
+            raise ValueError(f"data.normalise: {task} needs {rules.normalise}, the range of what its network puts out")
+        if source.gives not in rules.takes:
+            raise ValueError(
+                f"data.source: {self.data.source} gives {source.gives}; {task} takes {' or '.join(rules.takes)}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -391,12 +377,12 @@ class Experiment(Section):
     @property
     def loss(self) -> str:
         """The loss, `auto` resolved."""
-        return LOSSES[self.task][0] if self.training.loss == "auto" else self.training.loss
+        return TASKS[self.task].losses[0] if self.training.loss == "auto" else self.training.loss
 
     @property
     def score(self) -> str:
         """The validation metric that chooses the weights, `auto` resolved."""
-        return BEST[self.task][0] if self.training.best == "auto" else self.training.best
+        return TASKS[self.task].best[0] if self.training.best == "auto" else self.training.best
 
     @property
     def registered_model(self) -> str:

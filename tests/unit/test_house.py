@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "data": set(),
     "reports": set(),
 }
-GROUND = {"experiment", "config", "errors", "events", "summary", "display", "garbage"}
+GROUND = {"catalogue", "experiment", "config", "errors", "events", "summary", "display", "garbage"}
 ONLY_IN = {"ray": "cluster", "mlflow": "tracking"}
 
 

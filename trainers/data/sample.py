@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
@@ -18,7 +18,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
+from trainers.data.dogs_vs_cats import list_dogs_vs_cats
 from trainers.data.drawing import picture
+from trainers.data.files import open_files
+from trainers.data.listing import Listing, Progress
 from trainers.errors import RequestError, WorkError
 
 VERSION = "2"  # seeds every random draw; to be raised whenever the drawing changes
@@ -26,7 +29,12 @@ SPLITS = {"train": range(1000), "test": range(1000, 1200)}  # the numbers in the
 _MARKER = "sample.version"
 _PER_PROCESS = 200  # images that are worth starting a process for
 
-Progress = Callable[[int, int, str], None]  # done, total, what
+
+def list_sample(storage: Path, progress: Progress | None) -> Listing:
+    """The drawings, drawn first if they are not there."""
+    folder = storage / "data" / "sample"
+    draw(folder, progress)
+    return list_dogs_vs_cats(open_files(str(folder), storage / "downloads", progress))
 
 
 def draw(folder: Path, progress: Progress | None = None) -> None:

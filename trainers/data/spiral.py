@@ -15,7 +15,7 @@ ARMS = ("arm 1", "arm 2", "arm 3")
 POINTS = 1000  # per arm
 
 
-def spiral() -> Bulk:
+def list_spiral(*_: object) -> Bulk:
     """Points [3000, 2] in the unit disc, about; each arm is a class."""
     return Bulk(ARMS, VERSION, _points, "the spiral")
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from trainers.data.batches import Batch, Samples, mix
+from trainers.engine.ema import Ema
 from trainers.engine.learner import choose_dtype, distribute
 from trainers.engine.optim import make_optimizer
 from trainers.engine.schedule import Schedule
@@ -50,6 +51,8 @@ class Adversarial:
         self.module: nn.Module = self.gan
         self.networks = {"generator": self.gan.generator, "discriminator": self.gan.discriminator}
         self.models = {name: distribute(network, world) for name, network in self.networks.items()}
+        average = options.training.ema
+        self.ema = Ema(self.gan.generator, average) if average is not None else None
         rates = {"generator": None, "discriminator": options.optimizer.discriminator_lr}
         self.optimizers = {
             name: make_optimizer(options.optimizer, parameter_groups_of(self.networks[name]), lr=rate)
@@ -106,6 +109,8 @@ class Adversarial:
         self.gan.discriminator.requires_grad_(False)
         tally[1] = self._learn("generator", of_generator, len(parts), share)
         self.gan.discriminator.requires_grad_(True)
+        if self.ema is not None:
+            self.ema.update(self.gan.generator)
         tally[2] = len(batch)
         return tally
 
@@ -124,44 +129,57 @@ class Adversarial:
 
         Rank 0 measures, and tells the others.
         """
-        self.world.copy_from_first(self.module, buffers_only=True)
+        for network in (self.module, self._used()):  # in the same order on every rank
+            self.world.copy_from_first(network, buffers_only=True)
         if not len(indices):
             return {}, torch.zeros(0)
         metrics: dict[str, float] | None = None
         if self.world.is_first:
             codes = noise(self.options.gan.samples, self.gan.latent, mix(self.options.seed, MEASURED))
-            made = generate(self.module, codes.to(self.world.device))
+            made = generate(self._used(), codes.to(self.world.device))
             metrics = self._judge(indices).metrics(self.samples.normalise.undo(made).cpu().numpy())
         return self.world.dict_from_first(metrics), torch.zeros(0)
 
     def picture(self, indices: torch.Tensor) -> tuple[np.ndarray, np.ndarray | None] | None:
         """Samples from noise that stays the same throughout."""
         codes = noise(PICTURES, self.gan.latent, mix(self.options.seed, FIXED)).to(self.world.device)
-        return self.samples.normalise.undo(generate(self.module, codes)).cpu().numpy(), None
+        return self.samples.normalise.undo(generate(self._used(), codes)).cpu().numpy(), None
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """Of both networks."""
-        return self.module.state_dict()
+        """Of both networks; the generator's averaged ones where an average is kept."""
+        generator = {f"generator.{name}": tensor for name, tensor in self._used().state_dict().items()}
+        return self.module.state_dict() | generator
 
     def use(self, weights: Mapping[str, torch.Tensor] | None) -> None:
         """Puts rank 0's weights into both networks."""
         if weights is not None:
             self.module.load_state_dict(weights)
         self.world.copy_from_first(self.module)
+        if self.ema is not None:
+            self.ema.module.load_state_dict(self.gan.generator.state_dict())
 
     def state(self) -> dict[str, Any]:
-        """Both optimisers and schedules."""
-        return {
+        """Both optimisers and schedules and, where an average is kept, the trained weights and the average's state."""
+        state: dict[str, Any] = {
             name: {"optimizer": self.optimizers[name].state_dict(), "schedule": self.schedules[name].state_dict()}
             for name in self.optimizers
         }
+        if self.ema is not None:
+            state |= {"trained": self.module.state_dict(), "ema": self.ema.state_dict()}
+        return state
 
     def restore(self, weights: Mapping[str, torch.Tensor], state: Mapping[str, Any], epoch: int) -> None:
         """Goes back to where they were taken."""
-        self.module.load_state_dict(weights)
+        self.module.load_state_dict(state.get("trained", weights))
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
         for name in self.optimizers:
             self.optimizers[name].load_state_dict(state[name]["optimizer"])
             self.schedules[name].load_state_dict(state[name]["schedule"])
+
+    def _used(self) -> nn.Module:
+        """The generator whose samples count."""
+        return self.gan.generator if self.ema is None else self.ema.module
 
     def _learn(self, name: str, loss: Callable[[int], torch.Tensor], parts: int, share: float) -> torch.Tensor:
         """One optimiser step of one network, its gradients added up over micro-batches; returns the summed loss."""

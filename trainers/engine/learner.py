@@ -61,9 +61,12 @@ def distribute(module: nn.Module, world: World) -> nn.Module:
     """The network wrapped for gradients to be averaged over the ranks, where there are several."""
     if world.size == 1:
         return module
-    # Buffers are made equal once per epoch instead of in each forward pass: it is one collective less per step.
     on = [world.device] if world.device.type == "cuda" else None
-    return DistributedDataParallel(module, device_ids=on, broadcast_buffers=False, gradient_as_bucket_view=True)
+    model = DistributedDataParallel(module, device_ids=on, gradient_as_bucket_view=True)
+    # Buffers are made equal here, since rank 0 alone may have read a weights file and frozen BatchNorm uses what it
+    # holds, and from here on once per epoch instead of in each forward pass: it is one collective less per step.
+    model.broadcast_buffers = False
+    return model
 
 
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:

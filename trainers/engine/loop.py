@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from trainers.catalogue import HIGHER_IS_BETTER
 from trainers.data.batches import Batch, TrainingBatches, mix
 from trainers.engine.checkpoint import Checkpoint, CheckpointStore
 from trainers.engine.learner import Learner
 from trainers.engine.world import World
 from trainers.errors import WorkError
 from trainers.events import EpochDone, Event, FirstBatch, FirstStep, Pictured, Progress, Row, Unfrozen
-from trainers.experiment import HIGHER_IS_BETTER, Experiment
+from trainers.experiment import Experiment
 
 PROGRESS_SECONDS = 0.5  # between two looks at the running loss: each makes the host wait for the device
 SHOWN = 32  # images of the first batch

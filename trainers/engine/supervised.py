@@ -40,9 +40,9 @@ class Supervised:
         self.counts: tuple[str, ...] = task.counts
         self.dtype = choose_dtype(options.training.precision, world.device)
         self.module = built.module.to(world.device).to(memory_format=torch.channels_last)
-        self.ema = Ema(self.module, options.training.ema) if options.training.ema is not None else None
-        self.stage = -1
         self._enter(0)
+        # Copied only now that every rank has the weights of rank 0.
+        self.ema = Ema(self.module, options.training.ema) if options.training.ema is not None else None
 
     @property
     def trained(self) -> int:
@@ -103,7 +103,7 @@ class Supervised:
         """
         network = self._used().eval()
         # BatchNorm's statistics are each rank's own while training; from here on all have those of rank 0.
-        for module in {self.module, network}:
+        for module in dict.fromkeys((self.module, network)):  # in the same order on every rank
             self.world.copy_from_first(module, buffers_only=True)
         tally = torch.zeros(len(self.counts), dtype=torch.float64, device=self.world.device)
         kept: list[torch.Tensor] = []

@@ -2,14 +2,15 @@
 
 import torch
 
+from trainers.catalogue import TASKS
 from trainers.data import Shape
 from trainers.errors import RequestError
-from trainers.experiment import Model, Task
+from trainers.experiment import Model
 from trainers.models.built import Built, is_within, layer_groups
 from trainers.models.changes import change, initialise
 from trainers.models.classifiers import AUXILIARY, last_layer, make_classifier
 from trainers.models.freezing import freeze
-from trainers.models.table import NETWORKS, PREDICTING, Network, find
+from trainers.models.table import NETWORKS, Network, find
 from trainers.models.weights import load_weights
 
 
@@ -19,7 +20,7 @@ def build(
     outputs: int,
     weights: dict[str, torch.Tensor] | None = None,
     *,
-    task: Task = "classification",
+    task: str = "classification",
 ) -> Built:
     """The network as the options ask for it: changed, given weights loaded, the rest initialised, layers frozen.
 
@@ -55,12 +56,12 @@ def build(
     return built
 
 
-def _check(model: Model, network: Network | None, shape: Shape, task: Task) -> None:
+def _check(model: Model, network: Network | None, shape: Shape, task: str) -> None:
     """Refuses options that the network or the task has no use for, rather than ignore them."""
     if len(shape) == 1 and not (network and network.vectors):
         able = ", ".join(name for name, other in NETWORKS.items() if other.vectors)
         raise RequestError(f"model.name: {model.name} takes images, and the samples are vectors; take one of {able}")
-    if model.train == "head" and task not in PREDICTING:
+    if model.train == "head" and TASKS[task].network != "predicting":
         raise RequestError(f"model.train: head is not for {task}, whose networks have no head; set model.train all")
-    if task == "adversarial" and (model.freeze or model.freeze_groups):
+    if TASKS[task].network == "gan" and (model.freeze or model.freeze_groups):
         raise RequestError("model.freeze: is not for adversarial, where each network learns from the other")

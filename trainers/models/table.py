@@ -7,17 +7,16 @@ from functools import cache
 
 from torch import nn
 
+from trainers.catalogue import TASKS
 from trainers.data import Shape
 from trainers.errors import RequestError
-from trainers.experiment import Model, Task
+from trainers.experiment import Model
 from trainers.models.autoencoder import conv_autoencoder, mlp_autoencoder
 from trainers.models.cifar import CifarResNet, CifarVGG
 from trainers.models.cnn import CNN
 from trainers.models.gan import dcgan, mlp_gan
 from trainers.models.mlp import LENET_300_100, mlp
 from trainers.models.simple_cnn import SimpleCNN
-
-PREDICTING: tuple[Task, ...] = ("classification", "regression")
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,12 @@ class Network:
 
     Attributes:
         make: makes it.
-        tasks: what it is for.
+        kind: what it does with a sample: predicts something, gives it back, or makes others like it.
         vectors: whether it takes vectors as well as images.
     """
 
     make: Callable[[Model, Shape, int], nn.Module]
-    tasks: tuple[Task, ...] = PREDICTING
+    kind: str = "predicting"
     vectors: bool = False
 
 
@@ -64,17 +63,18 @@ NETWORKS: dict[str, Network] = {
     "cifar_resnet32": _cifar_resnet(32),
     "cifar_resnet44": _cifar_resnet(44),
     "cifar_resnet56": _cifar_resnet(56),
-    "mlp_autoencoder": Network(lambda model, shape, _: mlp_autoencoder(shape, model.latent), ("autoencoding",)),
-    "conv_autoencoder": Network(lambda model, shape, _: conv_autoencoder(shape, model.latent), ("autoencoding",)),
-    "mlp_gan": Network(lambda model, shape, _: mlp_gan(shape, model.latent), ("adversarial",)),
-    "dcgan": Network(lambda model, shape, _: dcgan(shape, model.latent), ("adversarial",)),
+    "mlp_autoencoder": Network(lambda model, shape, _: mlp_autoencoder(shape, model.latent), "autoencoder"),
+    "conv_autoencoder": Network(lambda model, shape, _: conv_autoencoder(shape, model.latent), "autoencoder"),
+    "mlp_gan": Network(lambda model, shape, _: mlp_gan(shape, model.latent), "gan"),
+    "dcgan": Network(lambda model, shape, _: dcgan(shape, model.latent), "gan"),
 }
 
 
-def names(task: Task) -> list[str]:
+def names(task: str) -> list[str]:
     """Every name that `model.name` may have in this task: this library's networks, then torchvision's."""
-    own = [name for name, network in NETWORKS.items() if task in network.tasks]
-    return own + (torchvision_names() if task in PREDICTING else [])
+    kind = TASKS[task].network
+    own = [name for name, network in NETWORKS.items() if network.kind == kind]
+    return own + (torchvision_names() if kind == "predicting" else [])
 
 
 @cache
@@ -86,7 +86,7 @@ def torchvision_names() -> list[str]:
     return found
 
 
-def find(name: str, task: Task) -> Network | None:
+def find(name: str, task: str) -> Network | None:
     """The network of this library with that name, or None for one of torchvision's.
 
     Raises:
@@ -95,7 +95,7 @@ def find(name: str, task: Task) -> Network | None:
     network = NETWORKS.get(name)
     if network is None and name not in torchvision_names():
         raise RequestError(f"model.name: no network `{name}`; {nearest(name, names(task))}")
-    if task not in (PREDICTING if network is None else network.tasks):
+    if TASKS[task].network != (network.kind if network else "predicting"):
         raise RequestError(f"model.name: {name} is not for {task}; there are {', '.join(names(task))}")
     return network
 

@@ -1,19 +1,20 @@
-"""Adversarial training: the losses of a generator and a discriminator, and how good what is generated is.
+"""Adversarial training: the losses of a generator and a discriminator, and images from the former.
 
-Goodfellow et al. 2014, "Generative Adversarial Nets"; least squares: Mao et al. 2017, "Least Squares GANs"; the
-distance: Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule", on the features of a classifier of the
-same images in the place of Inception's, which knows nothing of digits.
+Goodfellow et al. 2014, "Generative Adversarial Nets"; least squares: Mao et al. 2017, "Least Squares GANs".
 """
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from trainers.tasks.frechet import collapsed, confident, diversity, frechet_distance, statistics
-from trainers.tasks.predictor import BATCH, Classifier
+from trainers.data import Pack, Unreadable
+from trainers.tasks.predictor import BATCH, Predictor
 
 DISTANCES: dict[str, Callable[..., torch.Tensor]] = {
     "bce": functional.binary_cross_entropy_with_logits,
@@ -48,43 +49,53 @@ class AdversarialLoss:
         return self.distance(logits, torch.full_like(logits, label), reduction="sum")
 
 
-class Judge:
-    """Measures generated images against real ones by a classifier.
-
-    Args:
-        classifier: of the same images, with features.
-        real: bytes [N, H, W, C].
-    """
-
-    def __init__(self, classifier: Classifier, real: np.ndarray) -> None:
-        self.classifier = classifier
-        self.real = statistics(torch.from_numpy(classifier.features(real)))
-
-    def metrics(self, images: np.ndarray) -> dict[str, float]:
-        """Of generated images, bytes [n, H, W, C].
-
-        `frechet`: distance of their features from the real ones', lower is better; `diversity`: entropy of the
-        predicted classes, 1 when all are equally frequent; `confident`: share of which the classifier is sure by more
-        than 0.9; `classes`: how many classes appear; `collapsed`: 1 when they are few.
-        """
-        probabilities = self.classifier.probabilities(images)
-        distance = frechet_distance(statistics(torch.from_numpy(self.classifier.features(images))), self.real)
-        return {
-            "frechet": distance,
-            "diversity": diversity(probabilities),
-            "confident": confident(probabilities),
-            "classes": float(len(np.unique(probabilities.argmax(axis=1)))),
-            "collapsed": float(collapsed(probabilities)),
-        }
-
-
 def noise(count: int, latent: int, seed: int) -> torch.Tensor:
     """Codes [count, latent] from a standard normal distribution, the same for the same seed."""
     return torch.randn(count, latent, generator=torch.Generator().manual_seed(seed))
 
 
 @torch.inference_mode()
-def generate(gan: nn.Module, codes: torch.Tensor) -> torch.Tensor:
+def generate(generator: nn.Module, codes: torch.Tensor) -> torch.Tensor:
     """Images [n, C, H, W] in -1…1 from codes [n, latent], the generator in eval mode."""
-    gan.eval()
-    return torch.cat([gan(part).float() for part in codes.split(BATCH)])
+    generator.eval()
+    return torch.cat([generator(part).float() for part in codes.split(BATCH)])
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A generated image, as the bytes of a PNG file."""
+
+    image: bytes
+
+
+class Sampler(Predictor):
+    """Makes images: a GAN's generator."""
+
+    answer = Sample
+
+    def predict(self, inputs: Sequence[Any]) -> list[Sample | Unreadable]:
+        """One image for each seed."""
+        return [Sample(_png(self.sample(1, int(seed))[0])) for seed in inputs]
+
+    def sample(self, count: int, seed: int = 0) -> np.ndarray:
+        """Images, bytes [count, H, W, C], the same for the same seed."""
+        codes = noise(count, self.module.latent, seed).to(self.device)  # type: ignore[arg-type]
+        return self.normalise.undo(generate(self.module, codes)).cpu().numpy()
+
+    def measure(self, pack: Pack, indices: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
+        """Not by itself: samples are measured by `trainers.tasks.judge`."""
+        raise NotImplementedError("a GAN is measured by a Judge")
+
+    def _answer(self, inputs: torch.Tensor) -> list[Sample]:
+        raise NotImplementedError("a GAN takes seeds, not images")
+
+
+def _png(image: np.ndarray) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "PNG")
+    return file.getvalue()
+
+
+PREDICTOR = Sampler  # a TASK, of one network, there is none: see trainers.engine.adversarial

@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from trainers.data import Pack
@@ -68,11 +67,11 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def load_module(folder: Path, description: dict[str, Any], device: torch.device) -> nn.Module:
-    """The network of a bundle with its weights, in eval mode."""
+def load_module(folder: Path, description: dict[str, Any]) -> nn.Module:
+    """The network of a bundle with its weights."""
     from safetensors.torch import load_file
 
     options = Model.model_validate(description["model"])
     module = build(options, tuple(description["shape"]), description["outputs"], task=description["task"]).module
     module.load_state_dict(load_file(folder / WEIGHTS))
-    return module.to(device).eval()
+    return module

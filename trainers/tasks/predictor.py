@@ -1,9 +1,7 @@
-"""Trained models in use: one class per task, each for single inputs and for arrays of them."""
+"""Trained models in use, each for single inputs and for arrays of them; the classes are their tasks'."""
 
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,47 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainers.data import Unreadable, decode
+from trainers.catalogue import TASKS, load
+from trainers.data import Pack, Unreadable, decode
 from trainers.data.normalise import Normalise
-from trainers.errors import RequestError
 from trainers.tasks.bundle import load_module, read_description
 
 BATCH = 256  # samples in the network at a time
 VECTOR = "a list of {} numbers"
-
-
-@dataclass(frozen=True)
-class Named:
-    """The most probable class, and the probability of each in the order of the classes."""
-
-    label: str
-    probability: float
-    probabilities: list[float]
-
-
-@dataclass(frozen=True)
-class Value:
-    """Predicted numbers."""
-
-    values: list[float]
-
-
-@dataclass(frozen=True)
-class Rebuilt:
-    """An image's code in the latent space, and the mean squared error of what is made from it (pixels in 0…1)."""
-
-    mse: float
-    latent: list[float]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A generated image, as the bytes of a PNG file."""
-
-    image: bytes
-
-
-Prediction = Named | Value | Rebuilt | Sample
 
 
 class Predictor(ABC):
@@ -65,10 +29,12 @@ class Predictor(ABC):
         fit: how an image becomes square.
     """
 
-    answer: ClassVar[type[Prediction]]
+    # A dataclass of strings, numbers, lists of numbers or bytes, from which MLflow's signature is made; its `str` is
+    # what `predict` prints.
+    answer: ClassVar[type[Any]]
 
     def __init__(self, module: nn.Module, description: dict[str, Any], device: torch.device) -> None:
-        self.module, self.description, self.device = module, description, device
+        self.module, self.description, self.device = module.to(device).eval(), description, device
         self.shape: tuple[int, ...] = tuple(description["shape"])
         self.classes: tuple[str, ...] = tuple(description["classes"])
         self.fit = description["fit"]
@@ -79,7 +45,7 @@ class Predictor(ABC):
         """Whether an input is an image, and not a vector."""
         return len(self.shape) == 3
 
-    def predict(self, inputs: Sequence[Any]) -> list[Prediction | Unreadable]:
+    def predict(self, inputs: Sequence[Any]) -> list[Any]:
         """Answers for inputs, in order; in the place of one that cannot be read stands the reason."""
         read = self._image if self.takes_images else self._vector
         arrays = [read(one) for one in inputs]
@@ -87,13 +53,17 @@ class Predictor(ABC):
         answers = iter(self.answer_all(np.stack(sound)) if sound else [])
         return [array if isinstance(array, Unreadable) else next(answers) for array in arrays]
 
-    def answer_all(self, inputs: np.ndarray) -> list[Prediction]:
+    def answer_all(self, inputs: np.ndarray) -> list[Any]:
         """Answers for an array of inputs: bytes [n, H, W, C], or float32 [n, D]."""
         batches = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
         return [answer for batch in batches for answer in self._answer(self._tensor(batch))]
 
     @abstractmethod
-    def _answer(self, inputs: torch.Tensor) -> list[Prediction]:
+    def measure(self, pack: Pack, indices: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
+        """Metrics on samples of a pack, and what they come from: an answer for each [n, K]."""
+
+    @abstractmethod
+    def _answer(self, inputs: torch.Tensor) -> list[Any]:
         """Answers for one batch as the network takes it."""
 
     def map(self, inputs: np.ndarray, function: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
@@ -128,97 +98,6 @@ class Predictor(ABC):
         return vector
 
 
-class Classifier(Predictor):
-    """Tells classes apart."""
-
-    answer = Named
-
-    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
-        """Probability of each class [n, C] for an array of inputs."""
-        return self.map(inputs, lambda batch: self.module(batch).float().softmax(dim=1))
-
-    def features(self, inputs: np.ndarray) -> np.ndarray:
-        """What the last layer sees [n, F], for networks that tell (`cnn`).
-
-        Raises:
-            RequestError: this network does not.
-        """
-        features = getattr(self.module, "features", None)
-        if features is None or isinstance(features, nn.Module):
-            name = self.description["model"]["name"]
-            raise RequestError(f"gan.classifier: {name} does not give its features; train one with --model.name cnn")
-        return self.map(inputs, features)
-
-    @torch.inference_mode()
-    def _answer(self, inputs: torch.Tensor) -> list[Prediction]:
-        rows = self.module(inputs).float().softmax(dim=1).tolist()
-        return [Named(self.classes[best], row[best], row) for row in rows for best in [row.index(max(row))]]
-
-
-class Regressor(Predictor):
-    """Predicts numbers."""
-
-    answer = Value
-
-    def values(self, inputs: np.ndarray) -> np.ndarray:
-        """Predictions [n, T] for an array of inputs."""
-        return self.map(inputs, self.module)
-
-    @torch.inference_mode()
-    def _answer(self, inputs: torch.Tensor) -> list[Prediction]:
-        return [Value(row) for row in self.module(inputs).float().tolist()]
-
-
-class Autoencoder(Predictor):
-    """Encodes images and gives them back."""
-
-    answer = Rebuilt
-
-    def reconstructions(self, images: np.ndarray) -> np.ndarray:
-        """What becomes of images, bytes [n, H, W, C] to the same."""
-        rebuilt = self.map(images, self.module)
-        return self.normalise.undo(torch.from_numpy(rebuilt)).numpy()
-
-    def errors(self, images: np.ndarray) -> np.ndarray:
-        """Mean squared error of each image [n], pixels in 0…1."""
-        return self.map(images, lambda batch: (self.module(batch) - batch).square().flatten(1).mean(dim=1))
-
-    @torch.inference_mode()
-    def _answer(self, inputs: torch.Tensor) -> list[Prediction]:
-        latent = self.module.encode(inputs)  # type: ignore[operator]
-        error = (self.module.decode(latent) - inputs).square().flatten(1).mean(dim=1)  # type: ignore[operator]
-        pairs = zip(error.tolist(), latent.float().tolist(), strict=True)
-        return [Rebuilt(mse, code) for mse, code in pairs]
-
-
-class Sampler(Predictor):
-    """Makes images: a GAN's generator."""
-
-    answer = Sample
-
-    def predict(self, inputs: Sequence[Any]) -> list[Prediction | Unreadable]:
-        """One image for each seed."""
-        return [Sample(_png(self.sample(1, int(seed))[0])) for seed in inputs]
-
-    def sample(self, count: int, seed: int = 0) -> np.ndarray:
-        """Images, bytes [count, H, W, C], the same for the same seed."""
-        from trainers.tasks.adversarial import generate, noise
-
-        codes = noise(count, self.module.latent, seed).to(self.device)  # type: ignore[arg-type]
-        return self.normalise.undo(generate(self.module, codes)).cpu().numpy()
-
-    def _answer(self, inputs: torch.Tensor) -> list[Prediction]:
-        raise NotImplementedError("a GAN takes seeds, not images")
-
-
-PREDICTORS: dict[str, type[Predictor]] = {
-    "classification": Classifier,
-    "regression": Regressor,
-    "autoencoding": Autoencoder,
-    "adversarial": Sampler,
-}
-
-
 def load_predictor(folder: Path, device: torch.device | None = None) -> Predictor:
     """The trained model in a folder, by default on the GPU if there is one.
 
@@ -227,17 +106,10 @@ def load_predictor(folder: Path, device: torch.device | None = None) -> Predicto
     """
     description = read_description(folder)
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return PREDICTORS[description["task"]](load_module(folder, description, device), description, device)
+    return predictor_class(description["task"])(load_module(folder, description), description, device)
 
 
-def as_columns(prediction: Prediction) -> dict[str, Any]:
-    """A prediction as plain values by name."""
-    return asdict(prediction)
-
-
-def _png(image: np.ndarray) -> bytes:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "PNG")
-    return file.getvalue()
+def predictor_class(task: str) -> type[Predictor]:
+    """The class of a task's trained models."""
+    found: type[Predictor] = load(f"{TASKS[task].module}:PREDICTOR")
+    return found

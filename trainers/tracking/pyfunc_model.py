@@ -7,6 +7,7 @@ input with the columns of the model's signature, and `error`: why the input cann
 `probabilities` are in the order of the model version's tag `classes`.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,9 @@ class TrainedModel(PythonModel):
 
 
 def _row(found: Any) -> dict[str, Any]:
-    from trainers.tasks import as_columns
-
     if isinstance(found, Exception):
         return {"error": str(found)}
-    return {**as_columns(found), "error": None}
+    return {**asdict(found), "error": None}
 
 
 set_model(TrainedModel())

@@ -1,6 +1,6 @@
 """What a registered model takes and gives, by its task, in MLflow's words."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -10,12 +10,7 @@ VECTORS = {"values": "doubles"}
 SEEDS = {"seed": "long"}
 EXAMPLES: dict[str, list[Any]] = {"path": ["photo.jpg"], "values": [[0.0]], "seed": [0]}
 
-ANSWERS = {
-    "classification": {"label": "string", "probability": "double", "probabilities": "doubles"},
-    "regression": {"values": "doubles"},
-    "autoencoding": {"mse": "double", "latent": "doubles"},
-    "adversarial": {"image": "binary"},
-}
+KINDS = {str: "string", float: "double", list[float]: "doubles", bytes: "binary"}  # of an answer's fields
 ERROR = {"error": "string"}  # why an input cannot be read, else None
 
 
@@ -28,7 +23,10 @@ def takes(description: dict[str, Any]) -> dict[str, str]:
 
 def answers(description: dict[str, Any]) -> dict[str, str]:
     """The columns of an output, and their types."""
-    return ANSWERS[description.get("task", "classification")] | ERROR
+    from trainers.tasks import predictor_class
+
+    fields = get_type_hints(predictor_class(description.get("task", "classification")).answer)
+    return {name: KINDS[kind] for name, kind in fields.items()} | ERROR
 
 
 def signature(description: dict[str, Any]) -> "ModelSignature":

@@ -2,31 +2,41 @@
 
 from pathlib import Path
 
-from trainers.data import Pack, Splits
+import torch
+
+from trainers.data import Pack, Splits, open_pack
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
+from trainers.models import build, resolve_weights
 from trainers.summary import Summary
-from trainers.tasks import Classifier, Sampler, load_predictor
+from trainers.tasks import Classifier, Predictor, Sampler, describe, load_predictor, outputs_of, predictor_class
 from trainers.verbs.drawing import draw_results
 from trainers.verbs.measure import data_for, measure
-from trainers.verbs.models import find_model
+from trainers.verbs.models import Found, find_model
 from trainers.verbs.plan import Plan, find_local, storage_folder
 from trainers.verbs.results import Results
 
 ROWS = 10  # of the tables
+OWN = "weights"  # in the place of a model: the experiment's own network with model.weights
 
 
 def evaluate(experiment: Experiment, display: Display, summary: Summary, *, reference: str | None, split: str) -> None:
     """Does the verb: prints metrics and, of a classifier, the most confused pairs and top losses; draws.
+
+    Args:
+        reference: as `find_model`; or `weights`, the experiment's own network with `model.weights`.
 
     Raises:
         RequestError: there is no such model, or it tells other classes apart than the data has.
     """
     with summary.phase("plan"):
         storage = storage_folder(experiment)
-        found = find_model(experiment, storage, reference)
-        predictor = load_predictor(found.folder)
+        if reference == OWN:
+            found, predictor = _own(experiment, storage, display)
+        else:
+            found = find_model(experiment, storage, reference)
+            predictor = load_predictor(found.folder)
     with summary.phase("pack"):
         pack, splits = data_for(predictor, experiment, storage, display)
         indices = getattr(splits, split)
@@ -53,6 +63,22 @@ def evaluate(experiment: Experiment, display: Display, summary: Summary, *, refe
     if isinstance(predictor, Classifier):
         _tables(Results(pack, indices, answers), display)
     display.result(f"pictures    {folder}")
+
+
+def _own(experiment: Experiment, storage: Path, display: Display) -> tuple[Found, Predictor]:
+    """The experiment's network with the weights that it would start from."""
+    weights = resolve_weights(experiment.model, storage)
+    if weights is None:
+        raise RequestError(f"--from: {OWN} needs model.weights: imagenet, a file or an s3:// object")
+    pack = open_pack(experiment.data, storage, progress=display.packing)
+    built = build(experiment.model, pack.shape, outputs_of(pack), weights, task=experiment.task)
+    if built.missing:
+        raise RequestError(
+            f"--from: {experiment.model.weights} lacks {built.missing[0]}, so there is nothing to evaluate"
+        )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    predictor = predictor_class(experiment.task)(built.module, describe(experiment, pack), device)
+    return Found(Path(), f"{experiment.model.name} with {Path(experiment.model.weights).name}"), predictor
 
 
 def _tables(results: Results, display: Display) -> None:

@@ -5,8 +5,8 @@ import tempfile
 from pathlib import Path
 
 from trainers import tracking
+from trainers.catalogue import HIGHER_IS_BETTER
 from trainers.errors import RequestError
-from trainers.experiment import HIGHER_IS_BETTER
 from trainers.reports import draw_curves
 from trainers.tasks import Classifier, copy_bundle, load_predictor
 from trainers.tracking import Score
@@ -108,7 +108,10 @@ def _measure(bundle: Path, run: Run, data: Plan) -> float:
     if not same_kind or (isinstance(champion, Classifier) and champion.classes != data.pack.classes):
         raise RequestError("the present champion tells other classes apart; give this job another --tracking.model")
     pack, splits = data_for(champion, run.experiment, run.storage, run.display)
-    return measure(champion, pack, splits.test, run.experiment, run.classifier)[0][run.experiment.score]
+    worth, _ = measure(champion, pack, splits.test, run.experiment, run.classifier)
+    if run.experiment.score not in worth:
+        raise RequestError(f"the present champion cannot be measured by {run.experiment.score}")
+    return worth[run.experiment.score]
 
 
 def _say(run: Run, pictures: Path) -> None:

@@ -9,7 +9,7 @@ from trainers.data import Pack, Splits, open_pack, splits_of
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
-from trainers.tasks import Autoencoder, Classifier, Judge, Predictor, Regressor, Sampler, load_predictor
+from trainers.tasks import Classifier, Judge, Predictor, Sampler, load_predictor
 
 MEASURED_SEED = 1  # of the samples by which a GAN is measured
 
@@ -38,21 +38,8 @@ def measure(
     Args:
         classifier: the folder of the one that measures a GAN's samples.
     """
-    inputs = pack.inputs[indices]
-    if isinstance(predictor, Classifier):
-        probabilities = predictor.probabilities(inputs)
-        right = probabilities[np.arange(len(indices)), pack.labels[indices]]
-        loss = -np.log(np.maximum(right, np.finfo(np.float32).tiny))
-        hits = probabilities.argmax(axis=1) == pack.labels[indices]
-        return {"loss": float(loss.mean()), "accuracy": float(hits.mean())}, probabilities
-    if isinstance(predictor, Regressor):
-        assert pack.values is not None
-        values = predictor.values(inputs)
-        return {"mse": float(np.square(values - pack.values[indices]).mean())}, values
-    if isinstance(predictor, Autoencoder):
-        errors = predictor.errors(inputs)
-        return {"mse": float(errors.mean())}, errors[:, None]
+    if not isinstance(predictor, Sampler):
+        return predictor.measure(pack, indices)
     assert classifier is not None
-    judge = Judge(cast("Classifier", load_predictor(classifier)), inputs)
-    made = cast("Sampler", predictor).sample(experiment.gan.samples, MEASURED_SEED)
-    return judge.metrics(made), np.zeros((0, 0))
+    judge = Judge(cast("Classifier", load_predictor(classifier)), pack.inputs[indices])
+    return judge.metrics(predictor.sample(experiment.gan.samples, MEASURED_SEED)), np.zeros((0, 0))

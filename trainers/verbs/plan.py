@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainers.catalogue import SOURCES
 from trainers.cluster import Resources, Runtime, cluster_size, find_resources, machine_size
 from trainers.data import Pack, Splits, list_source, open_pack, splits_of
 from trainers.display import Display
 from trainers.errors import RequestError
-from trainers.experiment import MADE_HERE, Experiment
+from trainers.experiment import Experiment
 from trainers.summary import Summary
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def prepare_data(experiment: Experiment, storage: Path, display: Display) -> Pla
 def describe_data(experiment: Experiment, plan: Plan, display: Display) -> None:
     """The data audit: counts per split and class, unreadable files by name."""
     options, shape = experiment.data, plan.pack.shape
-    made = "made here" if options.source in MADE_HERE else "downloaded"
+    made = "made here" if SOURCES[options.source].at == "here" else "downloaded"
     kind = f"{shape[1]} px{' grey' if shape[0] == 1 else ''}" if len(shape) == 3 else f"vectors of {shape[0]}"
     display.say(f"data        {options.source} ({options.path or made}), pack {plan.pack.key}, {kind}")
     for name, counts in plan.counts():

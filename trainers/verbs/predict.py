@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from trainers.display import Display
 from trainers.errors import RequestError, WorkError
 from trainers.experiment import Experiment
 from trainers.summary import Summary
-from trainers.tasks import Classifier, Prediction, Predictor, Sampler, as_columns, load_predictor
+from trainers.tasks import Classifier, Predictor, Sampler, load_predictor
 from trainers.verbs.models import find_model
 from trainers.verbs.plan import storage_folder
 
@@ -117,22 +118,17 @@ def _fetch(name: str) -> str | bytes | Unreadable:
     return content if len(content) <= URL_BYTES else Unreadable(f"larger than {URL_BYTES >> 20} MiB")
 
 
-def _as_text(name: str, answer: Prediction | Unreadable, width: int) -> str:
+def _as_text(name: str, answer: Any, width: int) -> str:
     if isinstance(answer, Unreadable):
         return f"{name:<{width}}  unreadable: {answer}"
-    columns = as_columns(answer)
-    if "label" in columns:
-        return f"{name:<{width}}  {columns['label']}  {columns['probability']:.3f}"
-    if "mse" in columns:
-        return f"{name:<{width}}  reconstruction error {columns['mse']:.5f}"
-    return f"{name:<{width}}  {', '.join(f'{value:.4f}' for value in columns['values'])}"
+    return f"{name:<{width}}  {answer}"
 
 
-def _as_json(name: str, answer: Prediction | Unreadable, predictor: Predictor) -> str:
+def _as_json(name: str, answer: Any, predictor: Predictor) -> str:
     key = "image" if predictor.takes_images else "input"
     if isinstance(answer, Unreadable):
         return json.dumps({key: name, "error": str(answer)})
-    columns: dict[str, Any] = as_columns(answer)
+    columns: dict[str, Any] = asdict(answer)
     if isinstance(predictor, Classifier):
         columns["probabilities"] = dict(zip(predictor.classes, columns["probabilities"], strict=True))
     return json.dumps({key: name, **columns})

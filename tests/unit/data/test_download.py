@@ -12,6 +12,7 @@ import pytest
 from images import tree
 from test_mnist import written
 
+from trainers.catalogue import SOURCES
 from trainers.data import open_pack
 from trainers.data.download import ARCHIVES, Archive
 from trainers.data.source import list_source
@@ -95,10 +96,8 @@ def left_in(tmp_path):
     return sorted(path.name for path in (tmp_path / "data").iterdir() if path.suffix != ".lock")
 
 
-def test_every_source_that_the_schema_says_is_downloaded_is_in_the_table():
-    from trainers.experiment import DOWNLOADED
-
-    assert set(ARCHIVES) == set(DOWNLOADED)
+def test_every_source_that_is_downloaded_is_in_the_table():
+    assert set(ARCHIVES) == {name for name, source in SOURCES.items() if source.at == "download"}
 
 
 def test_digits_are_downloaded_once(asked, tmp_path):

@@ -3,8 +3,9 @@ import logging
 import pytest
 from images import cats_and_dogs, tree, zipped
 
+from trainers.catalogue import SOURCES, load
 from trainers.data.listing import Split
-from trainers.data.source import SOURCES, list_source
+from trainers.data.source import list_source
 from trainers.errors import RequestError
 from trainers.experiment import Data
 
@@ -26,8 +27,10 @@ def refusal(tmp_path, source, names):
     return str(caught.value)
 
 
-def test_every_source_of_the_schema_is_in_the_table():
-    assert set(SOURCES) == set(Data.model_fields["source"].annotation.__args__)
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_source_in_the_catalogue_is_where_it_says(name):
+    assert callable(load(SOURCES[name].function))
+    assert f"{name}: {SOURCES[name].about}" in Data.model_fields["source"].description
 
 
 @pytest.mark.parametrize("archive", [False, True])
@@ -118,7 +121,7 @@ def test_the_sample_is_drawn_below_the_storage_and_listed(tmp_path, monkeypatch)
         drawn.append(folder)
         tree(folder, [*cats_and_dogs(3), *cats_and_dogs(1, "test/")])
 
-    monkeypatch.setattr("trainers.data.source.draw", draw)
+    monkeypatch.setattr("trainers.data.sample.draw", draw)
     listing = list_source(Data(), tmp_path)
     assert drawn == [tmp_path / "data" / "sample"]
     assert listing.classes == ("cat", "dog")

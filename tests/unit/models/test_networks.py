@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from trainers.catalogue import TASKS
 from trainers.errors import RequestError
 from trainers.experiment import Experiment, Model
 from trainers.models import CNN, build, dry_run, names
@@ -14,7 +15,7 @@ IMAGES = [(1, 8, 8), (3, 8, 8), (1, 28, 28), (3, 32, 32), (2, 64, 64)]
 
 
 def of_task(task):
-    return [name for name, network in NETWORKS.items() if task in network.tasks]
+    return [name for name, network in NETWORKS.items() if network.kind == TASKS[task].network]
 
 
 @pytest.mark.parametrize("shape", [*IMAGES, (3, 50, 50)], ids=str)
