@@ -1,6 +1,5 @@
 """What one of two ranks does in test_two_ranks.py, in a process of its own."""
 
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {"model": {"name": "cnn", "train": "head", "dropout": 0}, "training": {"epochs": 1, "ema": 0.999}},
     ),
 }
+WITH_BATCH_NORM = {"cnn": "images", "dcgan": "adversarial"}
 RANGE_TEST = RangeTest(low=1e-3, high=10.0, steps=40)
 COUNTED = 7  # samples, which two ranks cannot share evenly
 
@@ -49,11 +49,11 @@ def rank(number: int, folder: Path, size: int = 2) -> None:
 
 
 def everything(world: World, folder: Path) -> dict[str, Any]:
-    """Every case's epochs, a range test, an evaluation, and whether the ranks end with the same weights."""
+    """Every case's epochs, a range test, an evaluation, and what networks with BatchNorm end with."""
     results: dict[str, Any] = {name: losses(train(_loop(name, world, folder))) for name in CASES}
     results["range test"] = _range_test(world, folder)
     results["evaluation"] = _evaluation(world, folder)
-    results["dcgan"] = _weights_of_a_dcgan(world, folder)
+    results["BatchNorm"] = {name: _weights_with_batch_norm(name, world, folder) for name in WITH_BATCH_NORM}
     return results
 
 
@@ -86,10 +86,10 @@ def _evaluation(world: World, folder: Path) -> dict[str, Any]:
     return {"metrics": metrics, "answers": answers.tolist()}
 
 
-def _weights_of_a_dcgan(world: World, folder: Path) -> float:
-    """Their sum and that of the averaged ones, BatchNorm's statistics among them, which an evaluation makes equal."""
-    options = {"model": {"name": "dcgan", "dropout": None}, "training": {"ema": 0.9}}
-    loop = make_loop("adversarial", folder / "dcgan", world, **options)
+def _weights_with_batch_norm(name: str, world: World, folder: Path) -> list[float]:
+    """The sum of all weights and statistics after an epoch, of the trained network and of the averaged one."""
+    options = {"model": {"name": name, "dropout": 0 if name == "cnn" else None}, "training": {"ema": 0.9}}
+    loop = make_loop(WITH_BATCH_NORM[name], folder / name, world, **options)
     train(loop, until=1)
-    tensors = itertools.chain(loop.learner.module.state_dict().values(), loop.learner.weights().values())
-    return sum(tensor.double().abs().sum().item() for tensor in tensors)
+    states = (loop.learner.module.state_dict(), loop.learner.weights())
+    return [sum(tensor.double().abs().sum().item() for tensor in state.values()) for state in states]

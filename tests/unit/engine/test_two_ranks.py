@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from ranks import CASES, COUNTED, RANGE_TEST, everything, rank
+from ranks import CASES, COUNTED, RANGE_TEST, WITH_BATCH_NORM, everything, rank
 
 from trainers.engine import World
 
@@ -47,6 +47,9 @@ def test_the_range_test_suggests_the_same_rate_on_every_rank(alone, both):
     assert first["losses"] == pytest.approx(alone["range test"]["losses"], rel=1e-3)
 
 
-def test_a_gan_with_batch_norm_is_the_same_on_both_ranks(both):
-    first, second = (ranks["dcgan"] for ranks in both)
+@pytest.mark.parametrize("network", WITH_BATCH_NORM)
+def test_an_evaluation_makes_the_statistics_of_batch_norm_equal(both, network):
+    first, second = (ranks["BatchNorm"][network] for ranks in both)
     assert first == second
+    trained, averaged = first
+    assert trained != averaged
