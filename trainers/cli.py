@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -130,16 +130,18 @@ def _take_verb(argv: list[str]) -> str:
 
 
 def _parser(job: Path, verb: str) -> config.Parser:
-    verbs = "\n".join(f"  {name:<9} {meaning}" for name, meaning in VERBS.items())
+    beside = job.with_suffix(".yaml")
+    described = f"verbs:\n{_list(VERBS)}\n\n"
+    if beside.exists() and (presets := config.presets(beside)):
+        described += f"presets (--preset NAME) of {beside.name}:\n{_list(presets)}\n\n"
     parser = config.Parser(
         prog=f"python {job.name}" if job.parent == Path() else f"python {os.path.relpath(job)}",
         usage="%(prog)s [VERB] [PATH …] [--config FILE] [--section.key VALUE …]",
-        description=f"verbs:\n{verbs}\n\nOptions come from the YAML file, then the environment "
+        description=f"{described}Options come from the YAML file, then the preset, then the environment "
         f"(TRAINERS__DATA__IMAGE_SIZE=64), then flags (--data.image-size 64); the later win.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    beside = job.with_suffix(".yaml")
     parser.add_argument(
         "--config", type=Path, metavar="FILE", default=beside, help=f"the experiment (default: {beside.name})"
     )
@@ -167,6 +169,11 @@ def _parser(job: Path, verb: str) -> config.Parser:
         parser.add_argument("paths", nargs="*", metavar="PATH", help="images: files, folders, http(s) URLs; or numbers")
         parser.add_argument("--json", action="store_true", help="one JSON object per input")
     return parser
+
+
+def _list(table: Mapping[str, str]) -> str:
+    width = max(map(len, table))
+    return "\n".join(f"  {name:<{width}}  {meaning}" for name, meaning in table.items())
 
 
 def service(argv: Sequence[str] | None = None) -> int:

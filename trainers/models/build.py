@@ -53,6 +53,12 @@ def build(
     initialise(module, model.init, None if weights is None else missing)
     built = Built(module, head, missing, layer_groups(module))
     freeze(built, model)
+    fresh = [name for name, parameter in module.named_parameters() if name in missing and not parameter.requires_grad]
+    if fresh:
+        raise RequestError(
+            f"model.freeze: {fresh[0]} would be frozen as it begins, since {model.weights} lacks it; "
+            "set model.train all, and name in model.freeze what the file has"
+        )
     return built
 
 

@@ -75,7 +75,10 @@ class Sampler(Predictor):
 
     def predict(self, inputs: Sequence[Any]) -> list[Sample | Unreadable]:
         """One image for each seed."""
-        return [Sample(_png(self.sample(1, int(seed))[0])) for seed in inputs]
+        return [
+            Sample(_png(self.sample(1, int(seed))[0])) if str(seed).lstrip("-").isdigit() else Unreadable("not a seed")
+            for seed in inputs
+        ]
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Images, bytes [count, H, W, C], the same for the same seed."""

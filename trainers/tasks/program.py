@@ -28,10 +28,8 @@ def export_program(predictor: Predictor, folder: Path) -> float:
     program = torch.export.export(module, (inputs,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
     torch.export.save(program, folder / PROGRAM)
     loaded: nn.Module = torch.export.load(folder / PROGRAM).module()
-    worst = 0.0
     with torch.inference_mode():
-        for batch in (inputs, inputs[:2]):
-            worst = max(worst, float((loaded(batch) - module(batch)).abs().max()))
-    if worst > TOLERANCE:
+        worst = max(float((loaded(batch) - module(batch)).abs().max()) for batch in (inputs, inputs[:2]))
+    if not worst <= TOLERANCE:  # nor not a number
         raise WorkError(f"{folder / PROGRAM}: its outputs differ by {worst:.1e} from the model's; do not use it")
     return worst

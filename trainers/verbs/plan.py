@@ -93,6 +93,8 @@ def prepare_data(experiment: Experiment, storage: Path, display: Display) -> Pla
     batch, samples = experiment.training.batch_size, len(plan.splits.train)
     if batch > samples:
         raise RequestError(f"training.batch_size: {batch} is more than the {samples} samples to train on")
+    if samples < 2 * max(1, experiment.scale.workers or 1):
+        raise RequestError(f"data: {samples} samples to train on are too few; each worker needs two")
     if not len(plan.splits.validation):
         raise RequestError("data.validation: 0 leaves no samples by which the best weights could be chosen")
     return plan

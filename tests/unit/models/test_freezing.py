@@ -185,3 +185,11 @@ def test_training_mode_comes_back_after_evaluation_and_after_unfreezing():
     freeze(built, options, 1)
     train_mode(built)
     assert all(module.training for module in built.module.modules())
+
+
+def test_a_layer_that_the_weights_lack_is_not_frozen_as_it_begins():
+    whole = build(Model(name="cifar_resnet20"), IMAGE, 2).module.state_dict()
+    weights = {name: tensor for name, tensor in whole.items() if not name.startswith("layer3")}
+    with pytest.raises(RequestError, match=r"model\.freeze: layer3\.0\.conv1\.weight would be frozen as it begins"):
+        build(Model(name="cifar_resnet20", partial=True, train="head"), IMAGE, 2, weights)
+    build(Model(name="cifar_resnet20", partial=True, freeze=["layer1", "layer2"]), IMAGE, 2, weights)
