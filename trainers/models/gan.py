@@ -64,8 +64,7 @@ def dcgan(shape: Shape, latent: int) -> Gan:
     """DCGAN (Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional GANs").
 
     Strided and transposed convolutions, BatchNorm in both networks but not where images come in or go out, weights
-    from N(0, 0.02); three doublings of the side, so that it also fits digits of 28 px. With two, what lies far apart
-    does not fit together.
+    from N(0, 0.02); three doublings of the side, so that it also fits digits of 28 px.
 
     Raises:
         RequestError: the side of the images is no multiple of 4.
@@ -96,8 +95,11 @@ def dcgan(shape: Shape, latent: int) -> Gan:
         nn.Conv2d(WIDE, DEEP, kernel_size=3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(DEEP),
         nn.LeakyReLU(SLOPE, inplace=True),
+        # Over the whole map: without it the parts of an image are judged apart, and do not fit together.
+        nn.Conv2d(DEEP, DEEP, kernel_size=side),
+        nn.LeakyReLU(SLOPE, inplace=True),
         nn.Flatten(),
-        nn.Linear(DEEP * side**2, 1),
+        nn.Linear(DEEP, 1),
         nn.Flatten(0),
     )
     gan = Gan(generator, discriminator, latent)

@@ -6,8 +6,7 @@ from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
 from trainers.summary import Summary
-from trainers.tasks import copy_bundle, load_predictor
-from trainers.tasks.program import export_program
+from trainers.tasks.program import export as save
 from trainers.verbs.models import find_model
 from trainers.verbs.plan import storage_folder
 
@@ -27,8 +26,7 @@ def export(
     if folder.exists():
         raise RequestError(f"--to: {folder} is there already; name a new folder")
     with summary.phase("evaluate"):
-        copy_bundle(found.folder, folder)
-        difference = export_program(load_predictor(folder), folder)
+        difference = save(found.folder, folder)
     summary.model.name, summary.model.version = found.name, found.version
     summary.status = "FINISHED"
     display.result(f"weights     {folder / 'weights.safetensors'}, described by model.json")

@@ -5,7 +5,7 @@ import torch
 from toys import make_loop, train
 
 from trainers.tasks import load_predictor
-from trainers.tasks.program import PROGRAM, TOLERANCE, export_program
+from trainers.tasks.program import PROGRAM, TOLERANCE, export
 
 
 @pytest.mark.parametrize(("problem", "network"), [("images", "cnn"), ("adversarial", "dcgan")])
@@ -13,8 +13,10 @@ def test_a_program_gives_the_outputs_of_the_network(tmp_path, problem, network):
     loop = make_loop(problem, tmp_path, model={"name": network, "dropout": None}, training={"epochs": 1})
     train(loop)
     predictor = load_predictor(loop.store.path(1), torch.device("cpu"))
-    assert 0 <= export_program(predictor, tmp_path) <= TOLERANCE
-    program = torch.export.load(tmp_path / PROGRAM).module()
+    folder = tmp_path / "exported"
+    assert 0 <= export(loop.store.path(1), folder) <= TOLERANCE
+    program = torch.export.load(folder / PROGRAM).module()
+    assert sorted(path.name for path in folder.iterdir()) == ["model.json", PROGRAM, "weights.safetensors"]
     for samples in (1, 7):
         inputs = torch.randn(samples, *((4,) if problem == "adversarial" else (3, 16, 16)))
         torch.testing.assert_close(program(inputs), predictor.module(inputs), atol=1e-5, rtol=1e-4)
