@@ -1,10 +1,12 @@
-"""Fixtures that run jobs; what they are made of is in running.py."""
+"""Fixtures that run jobs and stores of MLflow; what they are made of is in running.py and recording.py."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from recording import Server
 from running import Running, draw_photos
+from tiny import Tiny, draw_all
 
 
 @pytest.fixture(scope="session")
@@ -12,13 +14,18 @@ def photos(tmp_path_factory) -> Path:
     return draw_photos(tmp_path_factory.mktemp("photos") / "animals")
 
 
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Tiny:
+    return draw_all(tmp_path_factory.mktemp("tiny"))
+
+
 @pytest.fixture
 def start(tmp_path) -> Iterator[Callable[..., Running]]:
     """Starts a job in this test's folder; what still runs at the test's end is ended."""
     running = []
 
-    def start_job(*arguments: object, cwd: Path = tmp_path, **environment: str) -> Running:
-        running.append(Running(arguments, cwd, **environment))
+    def start_job(*arguments: object, cwd: Path = tmp_path, job: str = "catsdogs", **environment: str) -> Running:
+        running.append(Running(arguments, cwd, job, **environment))
         return running[-1]
 
     yield start_job
@@ -36,3 +43,37 @@ def call(start) -> Callable[..., Running]:
         return job
 
     return call_job
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[Server]:
+    """An MLflow server; a test that kills it starts it again."""
+    running = Server(tmp_path_factory.mktemp("server"))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.kill()
+
+
+@pytest.fixture(scope="session")
+def sqlite(tmp_path_factory) -> str:
+    """The URI of a store on SQLite."""
+    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+
+
+@pytest.fixture(params=["sqlite", "server"])
+def uri(request) -> str:
+    """The URI of each kind of store."""
+    store = request.getfixturevalue(request.param)
+    return str(store.uri if request.param == "server" else store)
+
+
+@pytest.fixture
+def bundle(tmp_path) -> Path:
+    """What can be registered, without a network in it."""
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "model.json").write_text('{"task": "classification", "shape": [3, 64, 64], "classes": ["cat", "dog"]}')
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    return folder

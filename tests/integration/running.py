@@ -1,20 +1,25 @@
-"""Jobs run as people run them: `python jobs/catsdogs.py …` in a process of its own, in an empty folder."""
+"""Jobs run as people run them: `python jobs/NAME.py …` in a process of its own or in this one; and a Ray cluster."""
 
 import contextlib
+import io
 import json
+import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import psutil
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-JOB = ROOT / "jobs" / "catsdogs.py"
+JOBS = ROOT / "jobs"
 SMALL = (
     "--data.image-size",
     "16",
@@ -42,10 +47,10 @@ def draw_photos(folder: Path, count: int = 60) -> Path:
 class Running:
     """A job that runs; its output is read line by line as it comes."""
 
-    def __init__(self, arguments: Sequence[object], cwd: Path, **environment: str) -> None:
+    def __init__(self, arguments: Sequence[object], cwd: Path, job: str = "catsdogs", **environment: str) -> None:
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, str(JOB), *map(str, arguments)],
+            [sys.executable, str(JOBS / f"{job}.py"), *map(str, arguments)],
             cwd=cwd,
             env=clean_environment() | environment,
             stdout=subprocess.PIPE,
@@ -79,6 +84,71 @@ class Running:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+
+def run_here(job: str, *arguments: object, cwd: Path, code: int = 0) -> str:
+    """Runs a job in this process, which has paid for the imports; returns what it printed.
+
+    Args:
+        code: the exit code that it must have.
+    """
+    from trainers.cli import run
+
+    path, argv = str(JOBS / f"{job}.py"), [str(argument) for argument in arguments]
+    logger = logging.getLogger("trainers")  # the job sets it up for itself; other tests listen to it
+    before = logger.handlers, logger.level, logger.propagate
+    output = io.StringIO()
+    try:
+        with (
+            contextlib.chdir(cwd),
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(output),
+            mock.patch.object(sys, "argv", [path, *argv]),
+        ):
+            found = run(path, argv)
+    finally:
+        logger.handlers, logger.level, logger.propagate = before
+        logger.setLevel(before[1])  # clears what loggers below it remember
+    assert found == code, output.getvalue()
+    return output.getvalue()
+
+
+@contextlib.contextmanager
+def ray_cluster() -> Iterator[tuple[str, str, dict[str, str]]]:
+    """A Ray cluster as an administrator starts it: its dashboard, its address, and an environment to use it in."""
+    environment = clean_environment() | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    port, dashboard, client, agent = _free_ports(4)
+    # Not in tmp_path: a socket's path may have no more than 107 characters.
+    with tempfile.TemporaryDirectory(prefix="ray-") as folder:
+        command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--num-cpus=2",
+                   f"--port={port}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}",
+                   f"--dashboard-agent-listen-port={agent}", f"--temp-dir={folder}"]  # fmt: skip
+        log = (Path(folder) / "start.log").open("w")
+        with log, subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT) as head:
+            try:
+                _await_dashboard(f"http://127.0.0.1:{dashboard}")
+                yield f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{port}", environment
+            finally:
+                started = psutil.Process(head.pid).children(recursive=True)
+                head.terminate()
+                head.wait()
+                psutil.wait_procs(started, timeout=20)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _await_dashboard(address: str) -> None:
+    from urllib3 import PoolManager, Retry
+
+    retry = Retry(total=60, backoff_factor=0.2, backoff_max=1.0, status_forcelist=(404, 500, 503))
+    answer = PoolManager(retries=retry).request("GET", f"{address}/api/version", timeout=5)
+    assert json.loads(answer.data)["ray_version"]
 
 
 def clean_environment() -> dict[str, str]:

@@ -5,24 +5,30 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from PIL import Image
-from running import ROOT, clean_environment
+from running import ROOT, run_here
+from tiny import Tiny
 
-from trainers.cli import _parser, _take_verb
-from trainers.config import load, parse
-from trainers.experiment import Data
+from trainers.catalogue import SOURCES, TASKS, Source, Task
+from trainers.cli import VERBS
 
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 # The same commands on a few small images, in seconds.
 TINY = {
-    "TRAINERS__SCALE__WORKERS": "0",
-    "TRAINERS__DATA__IMAGE_SIZE": "16",
-    "TRAINERS__TRAINING__EPOCHS": "1",
-    "TRAINERS__LOG__LEVEL": "warning",
+    "SCALE__WORKERS": "0",
+    "SCALE__CPUS_PER_WORKER": "1",
+    "TRAINING__EPOCHS": "1",
+    "MODEL__WEIGHTS": "none",
+    "LOG__LEVEL": "warning",
+    "TRACKING__SYSTEM_METRICS": "false",
 }
+QUICK = ("--scale.workers", 0, "--scale.cpus-per-worker", 1, "--training.epochs", 1)
+# What needs data of one's own, a cluster, or time.
+NOT_EVERYDAY = r"--data\.|--storage|workers|imagenet|vgg|--config|--help|\b[A-Z]{3,}\b"
 
 
 def commands(text: str) -> list[str]:
@@ -31,34 +37,55 @@ def commands(text: str) -> list[str]:
     return [line for line in lines if line]
 
 
-JOBS = [line for line in commands(README) if line.startswith("python jobs/")]
+def job_commands(text: str) -> list[str]:
+    return [line for line in commands(text) if line.startswith("python jobs/")]
 
 
-@pytest.mark.parametrize("command", JOBS)
-def test_each_job_command_of_the_readme_is_understood(command, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    _, job, *arguments = shlex.split(command)
-    if "--help" in arguments:
-        return
-    verb = _take_verb(arguments)
-    known, flags = parse(_parser(Path(job), verb), arguments)
-    load(known.config, flags)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+JOBS = job_commands(README)
+
+
+@pytest.mark.parametrize("command", dict.fromkeys(line for page in PAGES for line in job_commands(page.read_text())))
+def test_each_job_command_of_the_readme_and_the_docs_is_understood(command, monkeypatch):
+    done = []
+    monkeypatch.setattr("trainers.cli._call", lambda verb, *given: done.append(verb))
+    monkeypatch.setattr("trainers.verbs.train.find_run", lambda run, experiment, flags: (run, experiment))
+    _, path, *arguments = shlex.split(command)
+    assert (ROOT / path).is_file()
+    if "--help" not in arguments:  # it would end the process
+        run_here(Path(path).stem, *arguments, cwd=ROOT)
+        assert len(done) == 1
 
 
 @pytest.mark.timeout(240)
-def test_the_everyday_commands_of_the_readme_run_one_after_the_other(tmp_path):
-    everyday = [line for line in JOBS if not re.search(r"--data\.|workers", line)]
-    assert len(everyday) >= 5
+def test_the_everyday_commands_of_the_readme_run_one_after_the_other(tmp_path, tiny, monkeypatch):
+    everyday = [line for line in JOBS if not re.search(NOT_EVERYDAY, line)]
+    assert len(everyday) >= 4
     for command in everyday:
-        _, job, *arguments = shlex.split(command)
-        done = subprocess.run(
-            [sys.executable, ROOT / job, *arguments],
-            cwd=tmp_path,
-            env=clean_environment() | TINY,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        _, path, *arguments = shlex.split(command)
+        job = Path(path).stem
+        with monkeypatch.context() as patch:
+            for name, value in (TINY | of_job(job, tiny)).items():
+                patch.setenv(f"TRAINERS__{name}", value)
+            run_here(job, *arguments, cwd=tmp_path)
+
+
+def of_job(job: str, tiny: Tiny) -> dict[str, str]:
+    """Options that make a job quick."""
+    return {
+        "catsdogs": {"DATA__IMAGE_SIZE": "16"},
+        "mnist": {"DATA__PATH": str(tiny.digits)},
+        "autoencoder": {"DATA__PATH": str(tiny.digits)},
+        "gan": {"DATA__PATH": str(tiny.digits), "GAN__SAMPLES": "64"},
+        "cifar10": {"DATA__PATH": str(tiny.things)},
+        "pets": {"DATA__PATH": str(tiny.pets), "DATA__IMAGE_SIZE": "32", "TRAINING__BATCH_SIZE": "16"},
+    }.get(job, {})
+
+
+def test_the_help_of_a_job_has_every_verb():
+    done = subprocess.run([sys.executable, ROOT / "jobs" / "catsdogs.py", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert all(f"\n  {verb} " in done.stdout for verb in VERBS)
 
 
 def test_each_make_target_that_is_named_is_there():
@@ -68,24 +95,55 @@ def test_each_make_target_that_is_named_is_there():
     assert set(named) <= set(targets)
 
 
-def test_the_example_of_a_source_in_contributing_works(tmp_path):
-    from trainers.data.files import open_files
+def example(text: str, module: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The code of CONTRIBUTING that holds a text, as the module that it would be."""
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", CONTRIBUTING, re.DOTALL) if text in code]
+    made = ModuleType(module)
+    exec(compile(code, "CONTRIBUTING.md", "exec"), made.__dict__)  # the example is ours
+    monkeypatch.setitem(sys.modules, module, made)
+    return made
 
-    (code,) = re.findall(r"```python\n(.*?)```", CONTRIBUTING, re.DOTALL)
-    example: dict = {}
-    exec(compile(code, "CONTRIBUTING.md", "exec"), example)  # the example is ours
-    for name in ("a.png", "b.png", "c.png"):
-        Image.new("RGB", (8, 8)).save(tmp_path / name)
-    (tmp_path / "labels.txt").write_text("a.png cat\nb.png dog\n")
-    listing = example["list_labelled"](open_files(str(tmp_path), tmp_path))
-    assert listing.classes == ("cat", "dog")
-    assert [(item.name, item.label) for item in listing.items] == [("a.png", 0), ("b.png", 1)]
+
+def entry(name: str, known: dict[str, object]) -> object:
+    """The line of CONTRIBUTING that enters a name into a table."""
+    (line,) = re.findall(rf'^("{name}": .*),$', CONTRIBUTING, re.MULTILINE)
+    scope = dict(known)
+    exec(f"table = {{{line}}}", scope)
+    return scope["table"][name]
+
+
+def test_the_example_of_a_source_in_contributing_works(tmp_path, monkeypatch):
+    example("def list_labelled", "trainers.data.labelled", monkeypatch)
+    monkeypatch.setitem(SOURCES, "labelled", entry("labelled", {"Source": Source}))
+    (tmp_path / "data").mkdir()
+    for number in range(40):
+        Image.new("RGB", (8, 8), (number,) * 3).save(tmp_path / "data" / f"{number}.png")
+    lines = [f"{number}.png {'cat' if number % 2 else 'dog'}\n" for number in range(40)]
+    (tmp_path / "data" / "labels.txt").write_text("".join(lines))
+    flags = ("--data.source", "labelled", "--data.path", "data", "--data.image-size", 16, "--training.batch-size", 8)
+    output = run_here("catsdogs", "plan", *flags, *QUICK, cwd=tmp_path)
+    (train,) = re.findall(r"^  train +(\d+)  cat (\d+), dog (\d+)$", output, re.MULTILINE)
+    assert int(train[0]) == int(train[1]) + int(train[2])
+
+
+def test_the_example_of_a_network_in_contributing_works(tmp_path, tiny, monkeypatch):
+    from trainers.models.table import NETWORKS, Network
+
+    made = example("class Tiny", "trainers.models.tiny", monkeypatch)
+    monkeypatch.setitem(NETWORKS, "tiny", entry("tiny", {"Network": Network, "Tiny": made.Tiny}))
+    output = run_here("mnist", "--model.name", "tiny", "--data.path", tiny.digits, *QUICK, cwd=tmp_path)
+    assert "registered  mnist version 1" in output
+
+
+def test_the_example_of_a_task_in_contributing_works(tmp_path, monkeypatch):
+    example("class Quantile", "trainers.tasks.quantile", monkeypatch)
+    monkeypatch.setitem(TASKS, "quantile", entry("quantile", {"Task": Task}))
+    output = run_here("regression", "--task", "quantile", *QUICK, cwd=tmp_path)
+    assert "registered  regression version 1" in output
+    assert run_here("regression", "predict", "0.5", "--task", "quantile", cwd=tmp_path).startswith("0.5 ")
 
 
 def test_the_sources_named_in_the_readme_are_those_there_are():
-    from trainers.data.source import SOURCES
-
-    assert set(SOURCES) == set(Data.model_fields["source"].annotation.__args__)
     assert all(f"`{name}`" in README for name in SOURCES)
 
 

@@ -71,9 +71,9 @@ def test_mlflow_has_the_whole_run(trained):
     assert run.data.metrics["test/accuracy"] == pytest.approx(summary["metrics"]["test"]["accuracy"])
     assert any(name.startswith("system/") for name in run.data.metrics)
     found = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
-    assert {"experiment.yaml", "pictures"} <= found
+    assert {"experiment.yaml", "layers.txt", "pictures"} <= found
     pictures = {Path(artifact.path).name for artifact in client.list_artifacts(run.info.run_id, "pictures")}
-    assert pictures == {"curves.png", "confusion.png", "predictions.png"}
+    assert pictures == {"first-batch.png", "curves.png", "confusion.png", "predictions.png"}
 
 
 LOAD = """
@@ -118,7 +118,7 @@ def test_predict_names_each_file_and_the_broken_one_with_its_cause(trained, phot
     lines = [line for line in job.output.splitlines() if line.startswith(str(images))]
     assert [line.split()[1] for line in lines] == ["bright", "dark", "unreadable:"]
     assert "truncated" in lines[2]
-    assert "1 of 3 images could not be read" in job.output
+    assert "1 of 3 inputs could not be read" in job.output
 
     job = call("predict", "--json", images / "a.jpg", cwd=folder)
     (line,) = job.output.splitlines()
@@ -175,6 +175,7 @@ def test_plan_says_what_would_run_and_spends_nothing(trained, photos, call):
         "test",
         "bright",
         "1,175,522 parameters",
+        "multiply-adds per sample",
         "2 workers × 1 CPU core",
         "mlflow.db",
     ):
@@ -192,7 +193,7 @@ def test_plan_says_what_would_run_and_spends_nothing(trained, photos, call):
             ["--model.name", "alexnet", "--data.image-size", "16"],
             "data.image_size: alexnet cannot take images of 16 px",
         ),
-        (["--training.batch-size", "4000"], "training.batch_size: 4000 is more than the 100 images to train on"),
+        (["--training.batch-size", "4000"], "training.batch_size: 4000 is more than the 100 samples to train on"),
         (["--scale.device", "gpu"], "scale.device: gpu was asked for, but there is none"),
         (["--tracking.uri", "http://127.0.0.1:9"], "does not answer"),
         (["--resume", "0123"], "--resume: no run 0123 in"),

@@ -1,6 +1,9 @@
 """Images in a real HTTP server that speaks S3's protocol (moto), read through boto3 as in production."""
 
+import gzip
+import math
 import socket
+import struct
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -138,6 +141,16 @@ def test_a_changed_zip_is_downloaded_again(s3, tmp_path):
             file.writestr(name, photo(77))
     s3.put_object(Bucket="photos", Key="packed/photos.zip", Body=archive.getvalue())
     assert open_pack(data("s3://photos/packed/photos.zip"), tmp_path).fingerprint != before.fingerprint
+
+
+def test_files_that_hold_many_samples_are_read_from_a_prefix(s3, tmp_path):
+    for name, shape in (("train", (6, 8, 8)), ("t10k", (4, 8, 8))):
+        images = bytes([0, 0, 8, 3]) + struct.pack(">3I", *shape) + bytes(math.prod(shape))
+        s3.put_object(Bucket="photos", Key=f"digits/MNIST/raw/{name}-images-idx3-ubyte", Body=images)
+        labels = bytes([0, 0, 8, 1]) + struct.pack(">I", shape[0]) + bytes(range(shape[0]))
+        s3.put_object(Bucket="photos", Key=f"digits/MNIST/raw/{name}-labels-idx1-ubyte.gz", Body=gzip.compress(labels))
+    pack = open_pack(data("s3://photos/digits", source="mnist", image_size=8), tmp_path)
+    assert pack.labels.tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2, 3]
 
 
 def test_a_second_opening_reads_no_image(s3, tmp_path, monkeypatch):

@@ -72,10 +72,10 @@ class Classifier(Predictor):
 
     def measure(self, pack: Pack, indices: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
         """Mean cross-entropy and accuracy, from the probabilities."""
-        probabilities, truth = self.probabilities(pack.inputs[indices]), pack.labels[indices]
-        right = probabilities[np.arange(len(truth)), truth]
-        loss = -np.log(np.maximum(right, np.finfo(np.float32).tiny))
-        return {"loss": float(loss.mean()), "accuracy": float((probabilities.argmax(1) == truth).mean())}, probabilities
+        truth = pack.labels[indices]
+        logs = self.map(pack.inputs[indices], lambda batch: self.module(batch).float().log_softmax(dim=1))
+        loss = -logs[np.arange(len(truth)), truth].mean()
+        return {"loss": float(loss), "accuracy": float((logs.argmax(axis=1) == truth).mean())}, np.exp(logs)
 
     def features(self, inputs: np.ndarray) -> np.ndarray:
         """What the last layer sees [n, F], for networks that tell (`cnn`).

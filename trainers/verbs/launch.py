@@ -8,6 +8,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from trainers.cluster import Resources, Runtime
+from trainers.errors import Interrupted
 from trainers.events import Event
 from trainers.experiment import Experiment
 from trainers.verbs import plan
@@ -25,8 +26,14 @@ def ray(experiment: Experiment) -> Iterator[Runtime | None]:
     runtime = Runtime(experiment.scale.workers, verbose=experiment.log.level == "debug")
     try:
         yield runtime
-    finally:
+    except (KeyboardInterrupt, Interrupted):
+        # A thread waits for Ray Train, and Ray ends a process from whose threads it is called while it shuts down. This
+        # process is about to end by itself, and what it started ends with it.
+        raise
+    except BaseException:
         runtime.stop()
+        raise
+    runtime.stop()
 
 
 def find_resources(experiment: Experiment, runtime: Runtime | None) -> Resources:

@@ -38,7 +38,6 @@ def predict(
         RequestError: no image was named, or there is no model.
         WorkError: some inputs could not be read; the others were answered.
     """
-    images = [image for path in paths if not _is_vector(path) for image in _expand(path)]
     storage = storage_folder(experiment)
     found = find_model(experiment, storage, reference)
     predictor = load_predictor(found.folder)
@@ -47,7 +46,9 @@ def predict(
         if isinstance(predictor, Sampler):
             _sample(predictor, paths, storage / "samples" / found.slug, display)
         else:
-            names = images if predictor.takes_images else [path.strip() for path in paths]
+            names = [path.strip() for path in paths]
+            if predictor.takes_images:
+                names = [image for path in paths for image in _expand(path)]
             if not names:
                 wanted = "images: files, folders or URLs" if predictor.takes_images else "vectors, such as 0.5,0.2"
                 raise RequestError(f"predict: name the {wanted}")
@@ -79,11 +80,6 @@ def _sample(predictor: Sampler, paths: Sequence[str], folder: Path, display: Dis
     seed = int(paths[0]) if paths else 0
     picture = draw_tiles(predictor.sample(SAMPLES, seed), folder / f"seed-{seed}.png", columns=8)
     display.result(f"{SAMPLES} samples  {picture}")
-
-
-def _is_vector(text: str) -> bool:
-    """Whether an argument is numbers rather than the name of something that is there."""
-    return not isinstance(_numbers(text), Unreadable) and not Path(text).exists()
 
 
 def _numbers(text: str) -> list[float] | Unreadable:
