@@ -4,7 +4,10 @@ import logging
 import os
 import threading
 import warnings
+from contextlib import suppress
 from typing import Any
+
+import psutil
 
 from trainers.errors import RequestError
 
@@ -69,6 +72,18 @@ class Runtime:
         """Ends what was started; on a cluster, leaves it. Workers of this job end with it."""
         self._end.set()
         self._thread.join()
+
+    def abandon(self) -> None:
+        """Ends what was started at once, when this process is about to end; on a cluster, ending is enough.
+
+        Ray's own shutdown must not be called while a thread still waits for Ray Train: it aborts the process.
+        """
+        if self.address is None:
+            started = psutil.Process().children(recursive=True)
+            for process in started:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(started, timeout=5)
 
     def _settings(self) -> dict[str, str]:
         local = {} if self.address else LOCAL_SETTINGS

@@ -27,8 +27,7 @@ def ray(experiment: Experiment) -> Iterator[Runtime | None]:
     try:
         yield runtime
     except (KeyboardInterrupt, Interrupted):
-        # A thread waits for Ray Train, and Ray ends a process from whose threads it is called while it shuts down. This
-        # process is about to end by itself, and what it started ends with it.
+        runtime.abandon()
         raise
     except BaseException:
         runtime.stop()
