@@ -1,6 +1,7 @@
 """What all tests share: where real data lies, and what may not be skipped."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure() -> None:
+    # A shell ignores Ctrl-C for what it starts in the background, and so would the jobs that are started here.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Tests must not reach for what the person running them has set up.
     for name in list(os.environ):
         if name.startswith(("TRAINERS__", "MLFLOW_", "RAY_", "AWS_")):
