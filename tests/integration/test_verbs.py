@@ -120,7 +120,7 @@ def test_without_a_download_it_is_said_which_files_to_put_where(source, place):
 
 
 def test_a_regression_predicts_from_numbers_alone(fitted, place):
-    assert refused("regression", "predict", "word", cwd=place).startswith("error: word: ")
+    assert refused("regression", "predict", "word", cwd=place).startswith("error: predict: word is not numbers")
     output = run_here("regression", "predict", "0.5", "1,2", cwd=place, code=1)
     assert [line.split()[0] for line in output.splitlines()] == ["0.5", "1,2", "error:"]
     assert "unreadable: not a list of 1 numbers" in output

@@ -82,11 +82,11 @@ def _sample(predictor: Sampler, paths: Sequence[str], folder: Path, display: Dis
     display.result(f"{SAMPLES} samples  {picture}")
 
 
-def _numbers(text: str) -> list[float] | Unreadable:
+def _numbers(text: str) -> list[float]:
     try:
         return [float(number) for number in text.split(",")]
     except ValueError:
-        return Unreadable("not numbers, such as 0.5,0.2")
+        raise RequestError(f"predict: {text} is not numbers, such as 0.5,0.2") from None
 
 
 def _expand(path: str) -> Iterator[str]:
