@@ -46,14 +46,14 @@ JOBS = job_commands(README)
 
 
 @pytest.mark.parametrize("command", dict.fromkeys(line for page in PAGES for line in job_commands(page.read_text())))
-def test_each_job_command_of_the_readme_and_the_docs_is_understood(command, monkeypatch):
+def test_each_job_command_of_the_readme_and_the_docs_is_understood(command, monkeypatch, tmp_path):
     done = []
     monkeypatch.setattr("trainers.cli._call", lambda verb, *given: done.append(verb))
     monkeypatch.setattr("trainers.verbs.train.find_run", lambda run, experiment, flags: (run, experiment))
     _, path, *arguments = shlex.split(command)
     assert (ROOT / path).is_file()
     if "--help" not in arguments:  # it would end the process
-        run_here(Path(path).stem, *arguments, cwd=ROOT)
+        run_here(Path(path).stem, *arguments, cwd=tmp_path)
         assert len(done) == 1
 
 
