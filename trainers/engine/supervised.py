@@ -160,7 +160,8 @@ class Supervised:
         self.model = distribute(self.module, self.world)
         factor = options.optimizer.unfreeze_factor**stage
         self.optimizer = make_optimizer(options.optimizer, parameter_groups(self.built), factor=factor)
-        begins = [0, *(epoch - 1 for epoch in options.model.unfreeze), options.training.epochs]
+        total = options.training.epochs
+        begins = [0, *(min(epoch - 1, total) for epoch in options.model.unfreeze), total]
         epochs = max(1, begins[stage + 1] - begins[stage])
         self.schedule = Schedule(options.schedule, self.optimizer, epochs=epochs, steps=self.steps)
 

@@ -5,12 +5,12 @@ from trainers.tasks.autoencoding import Autoencoder, Autoencoding
 from trainers.tasks.bundle import copy_bundle, describe, outputs_of, read_description
 from trainers.tasks.classification import Classification, Classifier
 from trainers.tasks.judge import Judge
-from trainers.tasks.predictor import Predictor, load_predictor, predictor_class
+from trainers.tasks.predictor import Estimator, Predictor, load_predictor, predictor_class
 from trainers.tasks.regression import Regression, Regressor
 from trainers.tasks.task import Task, make_task
 
 __all__ = [
-    "COUNTS", "AdversarialLoss", "Autoencoder", "Autoencoding", "Classification", "Classifier", "Judge", "Predictor",
-    "Regression", "Regressor", "Sampler", "Task", "copy_bundle", "describe", "generate", "load_predictor", "make_task",
-    "noise", "outputs_of", "predictor_class", "read_description",
+    "COUNTS", "AdversarialLoss", "Autoencoder", "Autoencoding", "Classification", "Classifier", "Estimator",
+    "Judge", "Predictor", "Regression", "Regressor", "Sampler", "Task", "copy_bundle", "describe", "generate",
+    "load_predictor", "make_task", "noise", "outputs_of", "predictor_class", "read_description",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainers.data import Pack, Unreadable
+from trainers.data import Unreadable
 from trainers.tasks.predictor import BATCH, Predictor
 
 DISTANCES: dict[str, Callable[..., torch.Tensor]] = {
@@ -84,13 +84,6 @@ class Sampler(Predictor):
         """Images, bytes [count, H, W, C], the same for the same seed."""
         codes = noise(count, self.module.latent, seed).to(self.device)  # type: ignore[arg-type]
         return self.normalise.undo(generate(self.module, codes)).cpu().numpy()
-
-    def measure(self, pack: Pack, indices: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
-        """Not by itself: samples are measured by `trainers.tasks.judge`."""
-        raise NotImplementedError("a GAN is measured by a Judge")
-
-    def _answer(self, inputs: torch.Tensor) -> list[Sample]:
-        raise NotImplementedError("a GAN takes seeds, not images")
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from trainers.data import Pack
-from trainers.tasks.predictor import Predictor
+from trainers.tasks.predictor import Estimator
 from trainers.tasks.regression import Regression
 
 
@@ -33,7 +33,7 @@ class Rebuilt:
         return f"reconstruction error {self.mse:.5f}"
 
 
-class Autoencoder(Predictor):
+class Autoencoder(Estimator):
     """Encodes images and gives them back."""
 
     answer = Rebuilt

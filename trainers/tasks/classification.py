@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from trainers.data import Pack
 from trainers.errors import RequestError
-from trainers.tasks.predictor import Predictor
+from trainers.tasks.predictor import Estimator
 from trainers.tasks.task import Task
 
 
@@ -61,7 +61,7 @@ class Named:
         return f"{self.label}  {self.probability:.3f}"
 
 
-class Classifier(Predictor):
+class Classifier(Estimator):
     """Tells classes apart."""
 
     answer = Named

@@ -45,8 +45,16 @@ class Predictor(ABC):
         """Whether an input is an image, and not a vector."""
         return len(self.shape) == 3
 
+    @abstractmethod
     def predict(self, inputs: Sequence[Any]) -> list[Any]:
         """Answers for inputs, in order; in the place of one that cannot be read stands the reason."""
+
+
+class Estimator(Predictor):
+    """A predictor whose inputs are samples, images or vectors, so that a split of them measures it."""
+
+    def predict(self, inputs: Sequence[Any]) -> list[Any]:
+        """Answers for samples, in order; in the place of one that cannot be read stands the reason."""
         read = self._image if self.takes_images else self._vector
         arrays = [read(one) for one in inputs]
         sound = [array for array in arrays if isinstance(array, np.ndarray)]

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from trainers.data import Pack
-from trainers.tasks.predictor import Predictor
+from trainers.tasks.predictor import Estimator
 from trainers.tasks.task import Task
 
 DISTANCES: dict[str, Callable[..., torch.Tensor]] = {
@@ -50,7 +50,7 @@ class Value:
         return ", ".join(f"{value:.4f}" for value in self.values)
 
 
-class Regressor(Predictor):
+class Regressor(Estimator):
     """Predicts numbers."""
 
     answer = Value

@@ -9,7 +9,7 @@ from trainers.data import Pack, Splits, open_pack, splits_of
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
-from trainers.tasks import Classifier, Judge, Predictor, Sampler, load_predictor
+from trainers.tasks import Classifier, Estimator, Judge, Predictor, Sampler, load_predictor
 
 MEASURED_SEED = 1  # of the samples by which a GAN is measured
 
@@ -38,8 +38,8 @@ def measure(
     Args:
         classifier: the folder of the one that measures a GAN's samples.
     """
-    if not isinstance(predictor, Sampler):
+    if isinstance(predictor, Estimator):
         return predictor.measure(pack, indices)
     assert classifier is not None
     judge = Judge(cast("Classifier", load_predictor(classifier)), pack.inputs[indices])
-    return judge.metrics(predictor.sample(experiment.gan.samples, MEASURED_SEED)), np.zeros((0, 0))
+    return judge.metrics(cast("Sampler", predictor).sample(experiment.gan.samples, MEASURED_SEED)), np.zeros((0, 0))

@@ -181,3 +181,11 @@ def test_a_checkpoint_holds_what_the_rest_of_the_run_depends_on_and_nothing_twic
     assert isinstance(plain.store.load(1), Checkpoint)
     assert plain.store.load(1).training.keys() == {"optimizer", "schedule"}
     assert averaged.store.load(1).training.keys() == {"optimizer", "schedule", "trained", "ema"}
+
+
+def test_a_stage_that_would_begin_after_the_end_does_not_stretch_the_schedule(make_loop):
+    options = {"schedule": {"name": "one-cycle"}, "training": {"epochs": 3}}
+    frozen = {"name": "cifar_resnet20", "train": "head"}
+    whole = train(make_loop(model=frozen, **options))
+    late = train(make_loop(model={**frozen, "unfreeze": [9]}, **options))
+    assert [row["lr"] for row in late] == [row["lr"] for row in whole]
