@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -34,11 +35,11 @@ SMALL = (
 
 def draw_photos(folder: Path, count: int = 60) -> Path:
     """Photos of two classes, bright and dark in a corner, one folder each."""
-    random = np.random.default_rng(0)
+    numbers = np.random.default_rng(0)
     for label in ("bright", "dark"):
         (folder / label).mkdir(parents=True)
         for index in range(count):
-            pixels = random.integers(0, 160, (24, 24, 3), dtype=np.uint8)
+            pixels = numbers.integers(0, 160, (24, 24, 3), dtype=np.uint8)
             pixels[:10, :10] += 90 if label == "bright" else 0
             Image.fromarray(pixels).save(folder / label / f"{index:03d}.png")
     return folder
@@ -126,7 +127,8 @@ def ray_cluster() -> Iterator[tuple[str, str, dict[str, str]]]:
         log = (Path(folder) / "start.log").open("w")
         with log, subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT) as head:
             try:
-                _await_dashboard(f"http://127.0.0.1:{dashboard}")
+                _await(f"http://127.0.0.1:{dashboard}/api/version")
+                _await(f"http://127.0.0.1:{agent}/api/local_raylet_healthz")  # it runs what is submitted
                 yield f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{port}", environment
             finally:
                 started = psutil.Process(head.pid).children(recursive=True)
@@ -136,19 +138,26 @@ def ray_cluster() -> Iterator[tuple[str, str, dict[str, str]]]:
 
 
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    """Ports that nobody listens on, below those that the kernel gives to outgoing connections (32768 and up, ip(7)) and
+    above those that Ray gives to workers (10002 to 19999): nothing takes one before its server is up."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.SystemRandom().randint(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            ports += [port] if port not in ports else []
     return ports
 
 
-def _await_dashboard(address: str) -> None:
+def _await(url: str) -> None:
+    """Waits for a server that is starting.
+
+    Raises:
+        MaxRetryError: if it does not answer within about a minute.
+    """
     from urllib3 import PoolManager, Retry
 
     retry = Retry(total=60, backoff_factor=0.2, backoff_max=1.0, status_forcelist=(404, 500, 503))
-    answer = PoolManager(retries=retry).request("GET", f"{address}/api/version", timeout=5)
-    assert json.loads(answer.data)["ray_version"]
+    PoolManager(retries=retry).request("GET", url, timeout=5)
 
 
 def clean_environment() -> dict[str, str]:
