@@ -1,6 +1,7 @@
 """What rank 0 tells the driver while a job runs: plain values that any process can read."""
 
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
@@ -51,6 +52,27 @@ class Unfrozen:
 
 
 @dataclass(frozen=True)
+class MicroBatch:
+    """From here on each rank takes so many samples at a time: told at the start, and when memory ran out.
+
+    Attributes:
+        size: the micro-batch.
+        share: a rank's part of the global batch.
+        epoch: counted from 1.
+        step: of the epoch, counted from 1.
+        cause: what ran out of memory; empty where nothing did.
+        normalised: samples over which BatchNorm normalises; None where none is trained.
+    """
+
+    size: int
+    share: int
+    epoch: int
+    step: int
+    cause: str = ""
+    normalised: int | None = None
+
+
+@dataclass(frozen=True)
 class Pictured:
     """What a network makes after an epoch, bytes [n, H, W, C]; `originals` is what it was made from, if anything."""
 
@@ -93,4 +115,44 @@ class Failed:
     message: str
 
 
-Event = Restored | FirstBatch | FirstStep | Progress | Unfrozen | Pictured | EpochDone | Tested | RangeTested | Failed
+Event = (
+    Restored
+    | FirstBatch
+    | FirstStep
+    | Progress
+    | Unfrozen
+    | MicroBatch
+    | Pictured
+    | EpochDone
+    | Tested
+    | RangeTested
+    | Failed
+)
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    """A trial of a sweep, numbered from 0, begins with these values of the searched options."""
+
+    number: int
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrialTold:
+    """What a trial's rank 0 tells."""
+
+    number: int
+    event: Event
+
+
+@dataclass(frozen=True)
+class TrialEnded:
+    """A trial has come to its end: by itself, by the scheduler or the time limit, or by an error."""
+
+    number: int
+    state: Literal["finished", "stopped", "failed"]
+    cause: str = ""
+
+
+SweepEvent = TrialStarted | TrialTold | TrialEnded

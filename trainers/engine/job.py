@@ -34,6 +34,8 @@ class Job:
     pack_key: str  # made again from the source on a node that does not have it
     classifier: Path | None = None  # that measures a GAN's samples
     range_test: RangeTest | None = None  # instead of training
+    features: Path | None = None  # what the frozen layers make of the pack: only the rest is run
+    test: bool = True  # the best weights, at the end
 
 
 def work(job: Job, world: World) -> Iterator[Event]:
@@ -68,7 +70,8 @@ def work(job: Job, world: World) -> Iterator[Event]:
         # All ranks stop here together; raising would only have Ray start them again to the same end.
         yield Failed(str(error))
         return
-    yield _test_best(loop, torch.from_numpy(splits.test))
+    if job.test:
+        yield _test_best(loop, torch.from_numpy(splits.test))
 
 
 def _batches(options: Experiment, pack: Pack, splits: Splits, world: World) -> TrainingBatches:
