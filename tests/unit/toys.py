@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from trainers.data import Pack, Splits
 from trainers.engine import CheckpointStore, Job, World
-from trainers.engine.job import _batches, _learner
+from trainers.engine.job import _batches, _learner, _limits
 from trainers.engine.loop import Loop
 from trainers.events import EpochDone
 from trainers.experiment import Experiment
@@ -105,9 +105,10 @@ def make_loop(
     *,
     pack: Pack | None = None,
     weights: dict[str, torch.Tensor] | None = None,
+    fits: bool = True,
     **options: Any,
 ) -> Loop:
-    """A loop as a job makes it, its checkpoints in `folder`."""
+    """A loop as a job makes it, its checkpoints in `folder`. `fits`: its batch is known to fit, so it is not tried."""
     world = world or World()
     pack = pack or make_problem(problem)
     experiment = experiment_of(problem, **options)
@@ -120,7 +121,10 @@ def make_loop(
     job = Job(experiment, folder, folder, pack.key, classifier=judge)
     learner = _learner(job, built, batches, world)
     store = CheckpointStore(folder / "checkpoints", describe(experiment, pack))
-    return Loop(experiment, learner, batches, torch.from_numpy(splits.validation), world, store)
+    limits = _limits(job, pack, learner, world)
+    if fits:
+        limits(learner.trained).learn(learner.memory.share, fits=True)
+    return Loop(experiment, learner, batches, torch.from_numpy(splits.validation), world, store, limits)
 
 
 def make_classifier(folder: Path) -> Path:
@@ -147,10 +151,9 @@ def train(loop: Loop, until: int | None = None) -> list[dict[str, float]]:
 
 
 def losses(rows: list[dict[str, float]]) -> list[dict[str, float]]:
-    """The rows without what a clock measured."""
-    return [
-        {name: value for name, value in row.items() if name not in ("seconds", "samples_per_second")} for row in rows
-    ]
+    """The rows without what a clock measured, and without the micro-batch."""
+    left_out = ("seconds", "samples_per_second", "micro_batch")
+    return [{name: value for name, value in row.items() if name not in left_out} for row in rows]
 
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:

@@ -159,15 +159,6 @@ class TrainingBatches:
         return Batch(inputs, targets, changes, len(chosen), self)
 
 
-def evaluation_batches(
-    samples: Samples, indices: torch.Tensor, *, size: int, rank: int = 0, world_size: int = 1
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Prepared inputs and targets of this rank's share (every world_size-th sample), in order, nothing left out."""
-    for chosen in indices[rank::world_size].split(size):
-        inputs, targets = samples.take(chosen)
-        yield samples.prepare(inputs), targets
-
-
 def seeded(*key: int) -> torch.Generator:
     """A generator whose stream belongs to this key alone, whatever was drawn before."""
     return torch.Generator().manual_seed(mix(*key))

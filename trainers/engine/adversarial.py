@@ -1,7 +1,7 @@
 """A generator and a discriminator, each with an optimiser: GANs."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, cast
 
 import numpy as np
@@ -10,7 +10,8 @@ from torch import nn
 
 from trainers.data.batches import Batch, Samples, mix
 from trainers.engine.ema import Ema
-from trainers.engine.learner import choose_dtype, distribute
+from trainers.engine.learner import choose_dtype, distribute, rehearsal, synchronised
+from trainers.engine.memory import Memory
 from trainers.engine.optim import make_optimizer
 from trainers.engine.schedule import Schedule
 from trainers.engine.world import World
@@ -19,6 +20,7 @@ from trainers.models import Built, Gan, parameter_groups_of
 from trainers.tasks import COUNTS, AdversarialLoss, Classifier, Judge, generate, noise
 
 PICTURES = 64
+Networks = Mapping[str, nn.Module]  # the two by name, bare or distributed
 FIXED, MEASURED = 1, 2  # what noise is for, so that no two uses share it
 
 
@@ -41,10 +43,12 @@ class Adversarial:
         samples: Samples,
         classifier: Classifier | None,
         world: World,
+        memory: Memory,
         *,
         steps: int,
     ) -> None:
         self.options, self.samples, self.classifier, self.world = options, samples, classifier, world
+        self.memory = memory
         self.dtype = choose_dtype(options.training.precision, world.device)
         self.loss = AdversarialLoss(options.loss, options.training.label_smoothing)
         self.gan = cast("Gan", built.module.to(world.device))
@@ -78,41 +82,37 @@ class Adversarial:
     def begin(self, epoch: int) -> bool:
         """Enters training mode."""
         self.module.train()
+        self.memory.watch(self.module)
         self._epoch, self._step = epoch, 0
         return False
 
     def step(self, batch: Batch) -> torch.Tensor:
         """One step of each of the two; returns their losses."""
-        size, rank, world = batch.global_size, self.world.rank, self.world.size
-        mine = slice(rank * size // world, (rank + 1) * size // world)
         key = mix(self.options.seed, self._epoch, self._step)
         self._step += 1
-        codes = noise(size, self.gan.latent, key)[mine].to(self.world.device, non_blocking=True)
-        parts = list(batch.micro_batches(self.options.training.micro_batch))
-        pieces = codes.tensor_split(len(parts))
-        share = world / size
+        codes = self._codes(batch, key)
         tally = torch.zeros(len(COUNTS), dtype=torch.float64, device=self.world.device)
-
-        def of_discriminator(place: int) -> torch.Tensor:
-            real = parts[place][0]
-            with torch.no_grad():
-                fake = self.gan.generator(pieces[place])
-            # Two passes, so that BatchNorm sees real and generated images apart.
-            judge = self.models["discriminator"]
-            return self.loss.discriminator(judge(real), judge(fake))
-
-        def of_generator(place: int) -> torch.Tensor:
-            return self.loss.generator(self.gan.discriminator(self.models["generator"](pieces[place])))
-
-        tally[0] = self._learn("discriminator", of_discriminator, len(parts), share)
+        tally[0] = self.memory.attempt(lambda size: self._judge_images(self.models, batch, codes, size))
+        self._move("discriminator")
         # Frozen meanwhile: its gradients are not wanted, nor may its DDP wrapper wait for them.
         self.gan.discriminator.requires_grad_(False)
-        tally[1] = self._learn("generator", of_generator, len(parts), share)
+        tally[1] = self.memory.attempt(lambda size: self._make_images(self.models, batch, codes, size))
+        self._move("generator")
         self.gan.discriminator.requires_grad_(True)
         if self.ema is not None:
             self.ema.update(self.gan.generator)
         tally[2] = len(batch)
         return tally
+
+    def rehearse(self, batch: Batch, size: int) -> None:
+        """Takes the memory of a step in micro-batches of that size, on this rank alone, and leaves no trace."""
+        codes = self._codes(batch, 0)
+        with rehearsal(self.module, self.world):
+            # Two passes each: the second finds the gradients of the first in its way.
+            self._judge_images(self.networks, batch, codes, size, passes=2)
+            self._make_images(self.networks, batch, codes, size, passes=2)
+            for network in self.networks.values():
+                make_optimizer(self.options.optimizer, parameter_groups_of(network)).step()
 
     def end(self, metrics: Mapping[str, float]) -> None:
         """Lets the schedules know."""
@@ -136,7 +136,9 @@ class Adversarial:
         metrics: dict[str, float] | None = None
         if self.world.is_first:
             codes = noise(self.options.gan.samples, self.gan.latent, mix(self.options.seed, MEASURED))
-            made = generate(self._used(), codes.to(self.world.device))
+            made = torch.cat(
+                list(self.memory.in_parts(codes, lambda part: generate(self._used(), part.to(self.world.device))))
+            )
             metrics = self._judge(indices).metrics(self.samples.normalise.undo(made).cpu().numpy())
         return self.world.dict_from_first(metrics), torch.zeros(0)
 
@@ -181,27 +183,65 @@ class Adversarial:
         """The generator whose samples count."""
         return self.gan.generator if self.ema is None else self.ema.module
 
-    def _learn(self, name: str, loss: Callable[[int], torch.Tensor], parts: int, share: float) -> torch.Tensor:
-        """One optimiser step of one network, its gradients added up over micro-batches; returns the summed loss."""
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
+    def _codes(self, batch: Batch, key: int) -> torch.Tensor:
+        """This rank's part of the global batch's noise."""
+        size, rank, world = batch.global_size, self.world.rank, self.world.size
+        mine = slice(rank * size // world, (rank + 1) * size // world)
+        return noise(size, self.gan.latent, key)[mine].to(self.world.device, non_blocking=True)
+
+    def _judge_images(
+        self, models: Networks, batch: Batch, codes: torch.Tensor, size: int, passes: int | None = None
+    ) -> torch.Tensor:
+        """Adds up the discriminator's gradients; returns its summed loss."""
+        judge = models["discriminator"]
+        pieces = iter(codes.tensor_split(-(-len(batch) // size)))
+
+        def lost(part: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+            with torch.no_grad():
+                fake = self.gan.generator(next(pieces))
+            self.memory.entered()
+            # Two passes, so that BatchNorm sees real and generated images apart.
+            return self.loss.discriminator(judge(part[0]), judge(fake))
+
+        return self._accumulate("discriminator", judge, lost, batch, islice(batch.micro_batches(size), passes))
+
+    def _make_images(
+        self, models: Networks, batch: Batch, codes: torch.Tensor, size: int, passes: int | None = None
+    ) -> torch.Tensor:
+        """Adds up the generator's gradients; returns its summed loss."""
+        make = models["generator"]
+
+        def lost(piece: torch.Tensor) -> torch.Tensor:
+            self.memory.entered()
+            return self.loss.generator(self.gan.discriminator(make(piece)))
+
+        pieces = islice(codes.tensor_split(-(-len(batch) // size)), passes)
+        return self._accumulate("generator", make, lost, batch, pieces)
+
+    def _accumulate(
+        self, name: str, model: nn.Module, lost: Callable[[Any], torch.Tensor], batch: Batch, parts: Iterable[Any]
+    ) -> torch.Tensor:
+        self.optimizers[name].zero_grad(set_to_none=True)
         total = torch.zeros((), dtype=torch.float64, device=self.world.device)
-        for place in range(parts):
-            with self._synchronised(name, last=place == parts - 1):
+        share, done = self.world.size / batch.global_size, 0
+        for part in parts:
+            done += len(part[0]) if isinstance(part, tuple) else len(part)
+            last = done == len(batch)
+            with synchronised(model, last=last):
                 with torch.autocast(self.world.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-                    lost = loss(place)
-                (lost * share).backward()
-            total += lost.detach()
-        if self.options.training.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.networks[name].parameters(), self.options.training.clip_norm)
-        optimizer.step()
-        self.schedules[name].after_step()
+                    loss = lost(part)
+                if last:
+                    self.memory.agree()
+                (loss * share).backward()
+            total += loss.detach()
         return total
 
-    def _synchronised(self, name: str, *, last: bool) -> AbstractContextManager[object]:
-        if last or self.world.size == 1:
-            return nullcontext()
-        return self.models[name].no_sync()  # type: ignore[operator,no-any-return]
+    def _move(self, name: str) -> None:
+        """One optimiser step of one network."""
+        if self.options.training.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.networks[name].parameters(), self.options.training.clip_norm)
+        self.optimizers[name].step()
+        self.schedules[name].after_step()
 
     def _judge(self, indices: torch.Tensor) -> Judge:
         """The judge of a split, whose real images are measured once."""

@@ -1,12 +1,13 @@
 """One job as every rank does it: build, restore, train, test the best weights."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 import torch
+from torch import nn
 
 from trainers.data import Pack, Splits, reopen_pack, splits_of
 from trainers.data.batches import Samples, TrainingBatches
@@ -14,8 +15,10 @@ from trainers.data.normalise import Normalise
 from trainers.engine.adversarial import Adversarial
 from trainers.engine.checkpoint import CheckpointStore
 from trainers.engine.learner import Learner
-from trainers.engine.loop import Diverged, Loop
+from trainers.engine.limits import Limits
+from trainers.engine.loop import Diverged, Loop, find_micro_batch
 from trainers.engine.lr_finder import RangeTest, run_range_test
+from trainers.engine.memory import CAUSES, Memory, Note, TooLarge
 from trainers.engine.supervised import Supervised
 from trainers.engine.world import World
 from trainers.events import Event, Failed, Restored, Tested
@@ -55,18 +58,24 @@ def work(job: Job, world: World) -> Iterator[Event]:
     # DDP gives every rank the parameters of rank 0, so rank 0 alone needs the file.
     weights = resolve_weights(options.model, job.storage) if world.is_first and not last else None
     built = build(options.model, pack.shape, outputs_of(pack), weights, task=options.task)
+    if options.scale.sync_batchnorm and world.size > 1:
+        built = replace(built, module=nn.SyncBatchNorm.convert_sync_batchnorm(built.module))
     batches = _batches(options, pack, splits, world)
     learner = _learner(job, built, batches, world)
-    if job.range_test is not None:
-        yield from run_range_test(job.range_test, cast("Supervised", learner), batches, world, options.seed)
-        return
-    loop = Loop(options, learner, batches, torch.from_numpy(splits.validation), world, store)
+    limits = _limits(job, pack, learner, world)
+    loop = Loop(options, learner, batches, torch.from_numpy(splits.validation), world, store, limits)
     if last:
         loop.restore(store.load(last))
     yield Restored(last, loop.history, built.missing)
     try:
+        _heed(Note.read(job.folder), learner, limits, world)
+        if job.range_test is not None:
+            learner.begin(0)
+            find_micro_batch(learner, batches, limits)
+            yield from run_range_test(job.range_test, cast("Supervised", learner), batches, world, options.seed)
+            return
         yield from loop.run()
-    except Diverged as error:
+    except (Diverged, TooLarge) as error:
         # All ranks stop here together; raising would only have Ray start them again to the same end.
         yield Failed(str(error))
         return
@@ -91,12 +100,46 @@ def _batches(options: Experiment, pack: Pack, splits: Splits, world: World) -> T
 
 def _learner(job: Job, built: Built, batches: TrainingBatches, world: World) -> Learner:
     options, samples = job.experiment, batches.samples
+    share = -(-options.training.batch_size // world.size)
+    memory = Memory(world, share, job.folder, options.training.micro_batch)
+    memory.synchronised = any(isinstance(part, nn.SyncBatchNorm) for part in built.module.modules())
     if options.task == "adversarial":
         classifier = None
         if world.is_first and job.classifier is not None:
             classifier = cast("Classifier", load_predictor(job.classifier, world.device))
-        return Adversarial(options, built, samples, classifier, world, steps=batches.steps)
-    return Supervised(options, built, make_task(options), samples, world, steps=batches.steps)
+        return Adversarial(options, built, samples, classifier, world, memory, steps=batches.steps)
+    return Supervised(options, built, make_task(options), samples, world, memory, steps=batches.steps)
+
+
+def _limits(job: Job, pack: Pack, learner: Learner, world: World) -> Callable[[int], Limits]:
+    """What is known of the memory that training takes, by the number of parameters trained."""
+    options = job.experiment
+    needs = {
+        "torch": torch.__version__,
+        "task": options.task,
+        "model": options.model.model_dump(exclude={"weights", "partial", "init", "unfreeze"}),
+        "features": job.features is not None,
+        "shape": list(pack.shape),
+        "outputs": outputs_of(pack),
+        "augment": options.data.augment.model_dump(),
+        "precision": str(learner.dtype),
+        "optimizer": [options.optimizer.name, options.optimizer.momentum],
+        "ema": options.training.ema is not None,
+    }
+    return lambda trained: Limits(job.storage / "limits", {**needs, "trained": trained}, world)
+
+
+def _heed(note: Note | None, learner: Learner, limits: Callable[[int], Limits], world: World) -> None:
+    """Takes smaller parts than those with which memory ran out before the ranks were started again.
+
+    Raises:
+        TooLarge: there are none.
+    """
+    failed = world.from_first(note.failed if note else 0)
+    cause = world.largest(CAUSES.index(note.cause) if note else 0)
+    if failed:
+        limits(learner.trained).learn(failed, fits=False)
+        learner.memory.smaller(failed, CAUSES[cause])
 
 
 def _test_best(loop: Loop, test: torch.Tensor) -> Tested:

@@ -1,6 +1,7 @@
 """What the loop asks of whatever is being trained: one network by its task, or a generator and a discriminator."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from trainers.data.batches import Batch
+from trainers.engine.memory import Memory
 from trainers.engine.world import World
 
 
@@ -16,6 +18,8 @@ class Learner(Protocol):
     """Steps, evaluates, and gives up its state; every rank has one, and all ranks call it alike."""
 
     module: nn.Module
+    memory: Memory
+    dtype: torch.dtype  # of mixed precision
     counts: tuple[str, ...]  # what a tally counts, the last being samples
 
     @property
@@ -31,6 +35,9 @@ class Learner(Protocol):
 
     def step(self, batch: Batch) -> torch.Tensor:
         """One optimiser step on this rank's part of a global batch; returns its tally [len(counts)] float64."""
+
+    def rehearse(self, batch: Batch, size: int) -> None:
+        """Takes the memory of a step in micro-batches of that size, on this rank alone, and leaves no trace."""
 
     def end(self, metrics: Mapping[str, float]) -> None:
         """Ends an epoch whose validation metrics are these."""
@@ -67,6 +74,34 @@ def distribute(module: nn.Module, world: World) -> nn.Module:
     # holds, and from here on once per epoch instead of in each forward pass: it is one collective less per step.
     model.broadcast_buffers = False
     return model
+
+
+def synchronised(model: nn.Module, *, last: bool) -> AbstractContextManager[object]:
+    """Where a backward pass averages gradients over the ranks: with the last micro-batch alone."""
+    if last or not isinstance(model, DistributedDataParallel):
+        return nullcontext()
+    return model.no_sync()
+
+
+@contextmanager
+def rehearsal(module: nn.Module, world: World) -> Iterator[None]:
+    """Puts weights, buffers and random numbers back afterwards, and takes the gradients away.
+
+    What is kept for that is the head-room for DDP's buckets, which are as large as the weights that are trained.
+    """
+    kept = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    norms = [part for part in module.modules() if isinstance(part, nn.SyncBatchNorm)]
+    together = [norm.process_group for norm in norms]
+    with torch.random.fork_rng(devices=[world.device] if world.device.type == "cuda" else []):
+        try:
+            for norm in norms:
+                norm.process_group = world.alone
+            yield
+        finally:
+            for norm, group in zip(norms, together, strict=True):
+                norm.process_group = group
+            module.zero_grad(set_to_none=True)
+            module.load_state_dict(kept)
 
 
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:

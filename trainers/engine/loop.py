@@ -2,19 +2,22 @@
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainers.catalogue import HIGHER_IS_BETTER
 from trainers.data.batches import Batch, TrainingBatches, mix
 from trainers.engine.checkpoint import Checkpoint, CheckpointStore
 from trainers.engine.learner import Learner
+from trainers.engine.limits import Limits
 from trainers.engine.world import World
 from trainers.errors import WorkError
-from trainers.events import EpochDone, Event, FirstBatch, FirstStep, Pictured, Progress, Row, Unfrozen
+from trainers.events import EpochDone, Event, FirstBatch, FirstStep, MicroBatch, Pictured, Progress, Row, Unfrozen
 from trainers.experiment import Experiment
 
 PROGRESS_SECONDS = 0.5  # between two looks at the running loss: each makes the host wait for the device
@@ -35,6 +38,7 @@ class Loop:
     validation: torch.Tensor
     world: World
     store: CheckpointStore
+    limits: Callable[[int], Limits]  # what is known of the memory that a number of trained parameters needs
     history: list[Row] = field(default_factory=list)
     stepped: bool = False
 
@@ -43,13 +47,20 @@ class Loop:
 
         Raises:
             Diverged: a training loss became infinite or not a number.
+            TooLarge: not even one sample at a time fits into memory.
         """
+        begun = False
         for epoch in range(len(self.history), self.options.training.epochs):
             if self._out_of_patience():
                 return
             started = time.perf_counter()
-            if self.learner.begin(epoch):
+            unfrozen = self.learner.begin(epoch)
+            if unfrozen:
                 yield Unfrozen(epoch + 1, self.learner.trained)
+            if unfrozen or not begun:
+                find_micro_batch(self.learner, self.batches, self.limits)
+                yield self._micro_batch(epoch, 0)
+                begun = True
             learning_rate = self.learner.rate
             train = yield from self._train_epoch(epoch)
             seconds = time.perf_counter() - started
@@ -63,6 +74,7 @@ class Loop:
                 **{f"train/{name}": value for name, value in train.items()},
                 **{f"validation/{name}": value for name, value in validation.items()},
                 "lr": learning_rate,
+                "micro_batch": float(self.learner.memory.size),
                 "samples_per_second": self._samples_per_epoch() / seconds,
                 "seconds": time.perf_counter() - started,
             }
@@ -74,6 +86,9 @@ class Loop:
         """Goes back to a checkpoint: from here on everything is as it was then."""
         self.learner.restore(checkpoint.weights, checkpoint.training, checkpoint.epoch)
         self.history = list(checkpoint.history)
+        # With the same parts as before the interruption, the sums are the same bit for bit.
+        memory = self.learner.memory
+        memory.size = min(memory.size, int(checkpoint.history[-1].get("micro_batch", memory.size)))
 
     @property
     def best_epoch(self) -> int:
@@ -88,7 +103,10 @@ class Loop:
             torch.manual_seed(mix(self.options.seed, epoch, step, self.world.rank))
             if epoch == step == 0 and self.world.is_first and (first := self._first_batch(batch)) is not None:
                 yield first
+            size = self.learner.memory.size
             tally += self.learner.step(batch)
+            if self.learner.memory.size < size:
+                yield self._micro_batch(epoch, step)
             if not self.stepped:
                 self.stepped = True
                 yield FirstStep(time.time())
@@ -100,9 +118,15 @@ class Loop:
                 yield Progress(epoch + 1, step + 1, self.batches.steps, seen, done / (now - started))
         return self.learner.metrics(self.world.sum(tally))
 
+    def _micro_batch(self, epoch: int, step: int) -> MicroBatch:
+        memory = self.learner.memory
+        norms = [part for part in self.learner.module.modules() if isinstance(part, _BatchNorm) and part.training]
+        over = memory.size * (self.world.size if norms and isinstance(norms[0], nn.SyncBatchNorm) else 1)
+        return MicroBatch(memory.size, memory.share, epoch + 1, step + 1, memory.cause, over if norms else None)
+
     def _first_batch(self, batch: Batch) -> FirstBatch | None:
         """What the network is about to see, if it is images."""
-        inputs, targets = next(batch.micro_batches(None))
+        inputs, targets = next(batch.micro_batches(self.learner.memory.size))
         if inputs.ndim != 4:
             return None
         images = self.batches.samples.normalise.undo(inputs[:SHOWN]).cpu().numpy()
@@ -138,3 +162,14 @@ class Loop:
         if self.world.is_first:
             self.store.save(Checkpoint(epoch, self.learner.weights(), self.learner.state(), self.history))
         return str(self.store.path(epoch))
+
+
+def find_micro_batch(learner: Learner, batches: TrainingBatches, limits: Callable[[int], Limits]) -> None:
+    """Finds the largest micro-batch that fits on every rank, for what is trained now.
+
+    Raises:
+        TooLarge: not even one sample at a time fits.
+    """
+    # The first batch is as large as any.
+    batch = next(batches.epoch(0))
+    learner.memory.find(lambda size: learner.rehearse(batch, size), limits(learner.trained))

@@ -1,16 +1,18 @@
 """One network, one loss, one optimiser: classification, regression, autoencoding."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from trainers.data.batches import Batch, Samples, evaluation_batches
+from trainers.data.batches import Batch, Samples
 from trainers.engine.ema import Ema
-from trainers.engine.learner import choose_dtype, distribute
+from trainers.engine.learner import choose_dtype, distribute, rehearsal, synchronised
+from trainers.engine.memory import Memory
 from trainers.engine.optim import make_optimizer
 from trainers.engine.schedule import Schedule
 from trainers.engine.world import World
@@ -18,7 +20,6 @@ from trainers.experiment import Experiment
 from trainers.models import Built, freeze, parameter_groups, stage_at, train_mode
 from trainers.tasks import Autoencoding, Task
 
-EVALUATION_BATCH = 256  # per rank; without gradients it needs less memory than a quarter of it in training
 PICTURES = 16
 
 
@@ -33,10 +34,18 @@ class Supervised:
     """
 
     def __init__(
-        self, options: Experiment, built: Built, task: Task, samples: Samples, world: World, *, steps: int
+        self,
+        options: Experiment,
+        built: Built,
+        task: Task,
+        samples: Samples,
+        world: World,
+        memory: Memory,
+        *,
+        steps: int,
     ) -> None:
         self.options, self.built, self.task, self.samples, self.world = options, built, task, samples, world
-        self.steps, self.metrics = steps, task.metrics
+        self.memory, self.steps, self.metrics = memory, steps, task.metrics
         self.counts: tuple[str, ...] = task.counts
         self.dtype = choose_dtype(options.training.precision, world.device)
         self.module = built.module.to(world.device).to(memory_format=torch.channels_last)
@@ -61,6 +70,7 @@ class Supervised:
         if changed:
             self._enter(stage)
         train_mode(self.built)
+        self.memory.watch(self.module)
         return changed
 
     def step(self, batch: Batch, *, scheduled: bool = True) -> torch.Tensor:
@@ -68,28 +78,22 @@ class Supervised:
 
         `scheduled`: the schedule moves the rate afterwards.
         """
-        training = self.options.training
-        self.optimizer.zero_grad(set_to_none=True)
-        tally = torch.zeros(len(self.counts), dtype=torch.float64, device=self.world.device)
-        done = 0
-        for inputs, given in batch.micro_batches(training.micro_batch):
-            done += len(inputs)
-            targets = self.task.targets(inputs, given)
-            # DDP averages over ranks; the loss is a mean over the global batch, however unequal the parts are.
-            share = self.world.size / batch.global_size
-            with self._synchronised(last=done == len(batch)):
-                with self._autocast():
-                    outputs = self.model(inputs)
-                (self.task.loss(outputs.float(), targets) * share).backward()
-            tally += self.task.tally(outputs, targets)
-        if training.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.module.parameters(), training.clip_norm)
+        tally = self.memory.attempt(lambda size: self._accumulate(self.model, batch, batch.micro_batches(size)))
+        if self.options.training.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.options.training.clip_norm)
         self.optimizer.step()
         if scheduled:
             self.schedule.after_step()
         if self.ema is not None:
             self.ema.update(self.module)
         return tally
+
+    def rehearse(self, batch: Batch, size: int) -> None:
+        """Takes the memory of a step in micro-batches of that size, on this rank alone, and leaves no trace."""
+        with rehearsal(self.module, self.world):
+            # The second pass finds the gradients of the first in its way.
+            self._accumulate(self.module, batch, islice(batch.micro_batches(size), 2))
+            make_optimizer(self.options.optimizer, parameter_groups(self.built)).step()
 
     def end(self, metrics: Mapping[str, float]) -> None:
         """Lets the schedule know."""
@@ -101,19 +105,25 @@ class Supervised:
 
         Every sample counts once, whatever the world size.
         """
-        network = self._used().eval()
+        used = network = self._used().eval()
         # BatchNorm's statistics are each rank's own while training; from here on all have those of rank 0.
-        for module in dict.fromkeys((self.module, network)):  # in the same order on every rank
+        for module in dict.fromkeys((self.module, used)):  # in the same order on every rank
             self.world.copy_from_first(module, buffers_only=True)
         tally = torch.zeros(len(self.counts), dtype=torch.float64, device=self.world.device)
         kept: list[torch.Tensor] = []
-        for inputs, given in self._mine(indices):
+
+        def measure(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+            inputs, given = self.samples.take(chosen)
+            inputs = self.samples.prepare(inputs)
             targets = self.task.targets(inputs, given)
             with self._autocast():
                 outputs = network(inputs)
-            tally += self.task.tally(outputs, targets)
-            if answers:
-                kept.append(self.task.answers(outputs, targets))
+            return self.task.tally(outputs, targets), self.task.answers(outputs, targets) if answers else None
+
+        # Every world_size-th sample, nothing left out.
+        for counted, answered in self.memory.in_parts(indices[self.world.rank :: self.world.size], measure):
+            tally += counted
+            kept += [] if answered is None else [answered]
         metrics = self.metrics(self.world.sum(tally))
         return metrics, self.world.gather_rows(kept, len(indices)) if answers else tally[:0]
 
@@ -165,19 +175,30 @@ class Supervised:
         epochs = max(1, begins[stage + 1] - begins[stage])
         self.schedule = Schedule(options.schedule, self.optimizer, epochs=epochs, steps=self.steps)
 
+    def _accumulate(
+        self, network: nn.Module, batch: Batch, parts: Iterator[tuple[torch.Tensor, torch.Tensor]]
+    ) -> torch.Tensor:
+        """Adds up the gradients of micro-batches; returns their tally."""
+        self.optimizer.zero_grad(set_to_none=True)
+        tally = torch.zeros(len(self.counts), dtype=torch.float64, device=self.world.device)
+        # DDP averages over ranks; the loss is a mean over the global batch, however unequal the parts are.
+        share, done = self.world.size / batch.global_size, 0
+        for inputs, given in parts:
+            self.memory.entered()
+            done += len(inputs)
+            targets = self.task.targets(inputs, given)
+            with synchronised(network, last=done == len(batch)):
+                with self._autocast():
+                    outputs = network(inputs)
+                loss = self.task.loss(outputs.float(), targets) * share
+                if done == len(batch):
+                    self.memory.agree()
+                loss.backward()
+            tally += self.task.tally(outputs, targets)
+        return tally
+
     def _used(self) -> nn.Module:
         return self.module if self.ema is None else self.ema.module
 
-    def _mine(self, indices: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        return evaluation_batches(
-            self.samples, indices, size=EVALUATION_BATCH, rank=self.world.rank, world_size=self.world.size
-        )
-
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.world.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
-
-    def _synchronised(self, *, last: bool) -> AbstractContextManager[object]:
-        """Gradients are averaged over the ranks with the last micro-batch alone."""
-        if last or self.world.size == 1:
-            return nullcontext()
-        return self.model.no_sync()  # type: ignore[operator,no-any-return]

@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -21,6 +23,12 @@ class World:
         """Whether this rank reports, and writes checkpoints."""
         return self.rank == 0
 
+    @property
+    def alone(self) -> dist.ProcessGroup:
+        """A group of this rank alone; every rank asks for it at the same place the first time."""
+        group: dist.ProcessGroup = _groups_of_one(dist.group.WORLD)[0]
+        return group
+
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         """The sum over all ranks of a tensor of the same shape on each, in place."""
         if self.size > 1:
@@ -34,6 +42,14 @@ class World:
         box = torch.tensor(number, device=self.device)
         dist.broadcast(box, src=0)
         return int(box.item())
+
+    def largest(self, number: int) -> int:
+        """The largest of all ranks' numbers. The devices are not waited for."""
+        return self._over_hosts(number, dist.ReduceOp.MAX)
+
+    def smallest(self, number: int) -> int:
+        """The smallest of all ranks' numbers."""
+        return self._over_hosts(number, dist.ReduceOp.MIN)
 
     def dict_from_first(self, values: dict[str, float] | None) -> dict[str, float]:
         """Rank 0's numbers by name, on every rank; the others give None."""
@@ -74,3 +90,21 @@ class World:
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         dist.all_gather(parts, padded)
         return torch.stack(parts, dim=1).flatten(0, 1)[:total]
+
+    def _over_hosts(self, number: int, operation: Any) -> int:
+        if self.size == 1:
+            return number
+        box = torch.tensor(number)
+        dist.all_reduce(box, operation, group=_hosts(dist.group.WORLD))
+        return int(box.item())
+
+
+@lru_cache(maxsize=1)
+def _hosts(world: Any) -> Any:
+    """The ranks' processes, without their devices. Every rank asks for it at the same place the first time."""
+    return world if dist.get_backend() == "gloo" else dist.new_group(backend="gloo")
+
+
+@lru_cache(maxsize=1)
+def _groups_of_one(world: Any) -> Any:
+    return dist.new_subgroups(group_size=1)

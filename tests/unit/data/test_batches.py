@@ -4,7 +4,6 @@ import pytest
 import torch
 from batching import batches, make_samples, make_vectors, seen
 
-from trainers.data.batches import evaluation_batches
 from trainers.errors import RequestError
 from trainers.experiment import Augment
 
@@ -85,25 +84,9 @@ def test_a_tail_too_short_for_batch_norm_on_each_rank_is_left_out(samples):
     assert batches(samples, Augment(), count=35, world_size=2).steps == 2
 
 
-def test_evaluation_takes_every_sample_once_over_all_ranks(samples):
-    parts = [
-        [
-            torch.cat(parts)
-            for parts in zip(
-                *evaluation_batches(samples, torch.arange(41), size=4, rank=rank, world_size=3), strict=True
-            )
-        ]
-        for rank in range(3)
-    ]
-    assert [len(targets) for _, targets in parts] == [14, 14, 13]
-    images, targets = parts[1]
-    assert torch.equal(images, samples.prepare(samples.inputs[1:41:3]))
-    assert torch.equal(targets, samples.targets[1:41:3])
-
-
 def test_vectors_come_as_they_are_with_their_values():
     samples = make_vectors()
-    [(inputs, values)] = evaluation_batches(samples, torch.arange(48), size=48)
+    inputs, values = samples.take(torch.arange(48))
     assert torch.equal(inputs, samples.inputs)
     assert torch.equal(values, samples.targets)
     assert values.shape == (48, 1)
