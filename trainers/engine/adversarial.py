@@ -49,12 +49,13 @@ class Adversarial:
     ) -> None:
         self.options, self.samples, self.classifier, self.world = options, samples, classifier, world
         self.memory = memory
+        memory.renew = self._distribute
         self.dtype = choose_dtype(options.training.precision, world.device)
         self.loss = AdversarialLoss(options.loss, options.training.label_smoothing)
         self.gan = cast("Gan", built.module.to(world.device))
         self.module: nn.Module = self.gan
         self.networks = {"generator": self.gan.generator, "discriminator": self.gan.discriminator}
-        self.models = {name: distribute(network, world) for name, network in self.networks.items()}
+        self._distribute()
         average = options.training.ema
         self.ema = Ema(self.gan.generator, average) if average is not None else None
         rates = {"generator": None, "discriminator": options.optimizer.discriminator_lr}
@@ -107,12 +108,15 @@ class Adversarial:
     def rehearse(self, batch: Batch, size: int) -> None:
         """Takes the memory of a step in micro-batches of that size, on this rank alone, and leaves no trace."""
         codes = self._codes(batch, 0)
+        frozen = not next(self.gan.discriminator.parameters()).requires_grad
+        self.gan.discriminator.requires_grad_(True)
         with rehearsal(self.module, self.world):
             # Two passes each: the second finds the gradients of the first in its way.
             self._judge_images(self.networks, batch, codes, size, passes=2)
             self._make_images(self.networks, batch, codes, size, passes=2)
             for network in self.networks.values():
                 make_optimizer(self.options.optimizer, parameter_groups_of(network)).step()
+        self.gan.discriminator.requires_grad_(not frozen)
 
     def end(self, metrics: Mapping[str, float]) -> None:
         """Lets the schedules know."""
@@ -182,6 +186,10 @@ class Adversarial:
     def _used(self) -> nn.Module:
         """The generator whose samples count."""
         return self.gan.generator if self.ema is None else self.ema.module
+
+    def _distribute(self) -> None:
+        self.models: dict[str, nn.Module] = dict(self.networks)  # the old wrappers' hooks go before the new ones' come
+        self.models = {name: distribute(network, self.world) for name, network in self.networks.items()}
 
     def _codes(self, batch: Batch, key: int) -> torch.Tensor:
         """This rank's part of the global batch's noise."""

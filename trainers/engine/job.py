@@ -14,11 +14,12 @@ from trainers.data.batches import Samples, TrainingBatches
 from trainers.data.normalise import Normalise
 from trainers.engine.adversarial import Adversarial
 from trainers.engine.checkpoint import CheckpointStore
+from trainers.engine.features import on_features
 from trainers.engine.learner import Learner
 from trainers.engine.limits import Limits
 from trainers.engine.loop import Diverged, Loop, find_micro_batch
 from trainers.engine.lr_finder import RangeTest, run_range_test
-from trainers.engine.memory import CAUSES, Memory, Note, TooLarge
+from trainers.engine.memory import CAUSES, KILLED, Memory, Note, TooLarge, was_killed
 from trainers.engine.supervised import Supervised
 from trainers.engine.world import World
 from trainers.events import Event, Failed, Restored, Tested
@@ -58,6 +59,8 @@ def work(job: Job, world: World) -> Iterator[Event]:
     # DDP gives every rank the parameters of rank 0, so rank 0 alone needs the file.
     weights = resolve_weights(options.model, job.storage) if world.is_first and not last else None
     built = build(options.model, pack.shape, outputs_of(pack), weights, task=options.task)
+    if job.features is not None:
+        built, pack = on_features(built, pack, job.features)
     if options.scale.sync_batchnorm and world.size > 1:
         built = replace(built, module=nn.SyncBatchNorm.convert_sync_batchnorm(built.module))
     batches = _batches(options, pack, splits, world)
@@ -68,7 +71,7 @@ def work(job: Job, world: World) -> Iterator[Event]:
         loop.restore(store.load(last))
     yield Restored(last, loop.history, built.missing)
     try:
-        _heed(Note.read(job.folder), learner, limits, world)
+        _heed(job.folder, learner, limits, world)
         if job.range_test is not None:
             learner.begin(0)
             find_micro_batch(learner, batches, limits)
@@ -129,17 +132,25 @@ def _limits(job: Job, pack: Pack, learner: Learner, world: World) -> Callable[[i
     return lambda trained: Limits(job.storage / "limits", {**needs, "trained": trained}, world)
 
 
-def _heed(note: Note | None, learner: Learner, limits: Callable[[int], Limits], world: World) -> None:
+def _heed(folder: Path, learner: Learner, limits: Callable[[int], Limits], world: World) -> None:
     """Takes smaller parts than those with which memory ran out before the ranks were started again.
 
     Raises:
         TooLarge: there are none.
     """
-    failed = world.from_first(note.failed if note else 0)
-    cause = world.largest(CAUSES.index(note.cause) if note else 0)
-    if failed:
-        limits(learner.trained).learn(failed, fits=False)
-        learner.memory.smaller(failed, CAUSES[cause])
+    note = Note.read(folder) or Note(0, "")
+    if was_killed(folder):
+        note = Note(0, KILLED)
+    failed, cause = world.largest(note.failed), CAUSES[world.largest(CAUSES.index(note.cause))]
+    if not cause:
+        return
+    memory, known = learner.memory, limits(learner.trained)
+    failed = failed or memory.known(known)
+    if world.is_first:
+        Note(failed, cause).write(folder)
+    if cause != KILLED:  # which may have been another's fault, and says nothing of later runs
+        known.learn(failed, fits=False)
+    memory.smaller(failed, cause)
 
 
 def _test_best(loop: Loop, test: torch.Tensor) -> Tested:

@@ -66,7 +66,8 @@ class Limits:
 def _learnt(fits: int, fails: int, size: int, fitted: bool) -> tuple[int, int]:
     if fitted:
         return max(fits, size), 0 if fails <= size else fails
-    return min(fits, size - 1), min(fails or size, size)
+    # There is less memory than when a larger one fitted: nothing is known of what lies between.
+    return fits if fits < size else 0, min(fails or size, size)
 
 
 def name_of(device: torch.device) -> str:

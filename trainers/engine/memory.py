@@ -4,7 +4,9 @@ Memory decides only how many samples a rank takes at a time. The global batch st
 gradients of its micro-batches add up.
 """
 
+import gc
 import json
+import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ T = TypeVar("T")
 _Place = Literal["outside", "preparing", "entered", "synchronised"]
 
 EVALUATION_BATCH = 256  # samples per rank; without gradients it needs less memory than a quarter of it in training
+# Where a container's kernel counts whom it has killed (cgroups, version 2 and 1).
+KILLS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
 NOTE = "memory.json"  # in a run's folder: what ranks that must be started again are to know
 
 # What ran out. A rank tells the others the place of its cause in this list.
@@ -59,7 +63,7 @@ class Note:
     """What is known of a run's memory from before its ranks were started again.
 
     Attributes:
-        failed: the micro-batch with which memory ran out.
+        failed: the micro-batch with which memory ran out; 0: that of then, whatever it was.
         cause: what ran out.
     """
 
@@ -83,6 +87,22 @@ class Note:
         aside.replace(folder / NOTE)
 
 
+def was_killed(folder: Path, events: Path | None = None) -> bool:
+    """Whether the kernel has killed a process of this machine's container for memory since this was last asked.
+
+    What was asked before is kept in the run's folder, by the machine's name.
+    """
+    found = next((path for path in ([events] if events else KILLS) if path.exists()), None)
+    if found is None:
+        return False
+    count = next((int(line.split()[1]) for line in found.read_text().splitlines() if line.startswith("oom_kill ")), 0)
+    kept = folder / f"oom-kills-{platform.node()}"
+    before = int(kept.read_text()) if kept.exists() else count
+    folder.mkdir(parents=True, exist_ok=True)
+    kept.write_text(str(count))
+    return count > before
+
+
 class Memory:
     """How many samples each rank takes at a time, the same number on every rank.
 
@@ -94,6 +114,9 @@ class Memory:
     Attributes:
         size: the micro-batch.
         cause: what ran out when it was last made smaller; empty if nothing did.
+        evaluation: samples that this rank takes at a time where there are no gradients.
+        renew: wraps the network anew, on all ranks together: a wrapper whose forward pass was not followed by the
+            backward pass would take the next one for it.
     """
 
     def __init__(self, world: World, share: int, folder: Path, most: int | None = None) -> None:
@@ -102,7 +125,9 @@ class Memory:
         self.cause = ""
         self.evaluation = EVALUATION_BATCH
         self.synchronised = False  # ranks wait for each other in forward passes, too: nothing can be repeated
+        self.renew: Callable[[], None] = lambda: None
         self._limits: Limits | None = None
+        self._rehearse: Callable[[int], None] | None = None
         self._at: _Place = "outside"
         self._statistics = _Statistics(nn.Module())
 
@@ -122,14 +147,19 @@ class Memory:
             )
         self.size = min(self.size, self._even(2 * self._parts(failed)))
 
+    def known(self, limits: Limits) -> int:
+        """The micro-batch that was found when these limits were learnt."""
+        size = self.size
+        while size > 1 and limits.fits(size) is False:
+            size = self._even(2 * self._parts(size))
+        return size
+
     def watch(self, module: nn.Module) -> None:
         """Names the network, in training mode, whose BatchNorm statistics a failed attempt must not leave changed."""
         self._statistics = _Statistics(module)
 
     def find(self, rehearse: Callable[[int], None], limits: Limits) -> None:
-        """Finds the largest micro-batch up to the present one that fits on every rank; remembers what it learns.
-
-        Only whole numbers of parts count, since a rank's share is cut into parts of equal length.
+        """Halves the micro-batch until it fits on every rank; remembers what it learns.
 
         Args:
             rehearse: tries a micro-batch on this rank alone, without collectives, and leaves everything as it was.
@@ -138,24 +168,12 @@ class Memory:
         Raises:
             TooLarge: not even one sample fits.
         """
-        self._limits = limits
-
-        def fits(parts: int) -> bool:
-            size = self._even(parts)
-            known = limits.fits(size)
-            if known is None:
-                known = not self._fails(rehearse, size)
-                limits.learn(size, fits=known)
-            return known
-
-        parts, failed = self._parts(self.size), 0
-        while not fits(parts):
-            self.smaller(self._even(parts), self.cause)
-            failed, parts = parts, self._parts(self.size)
-        while failed and parts - failed > 1:
-            middle = (failed + parts) // 2
-            failed, parts = (failed, middle) if fits(middle) else (middle, parts)
-        self.size = self._even(parts)
+        self._rehearse, self._limits = rehearse, limits
+        while not (fits := limits.fits(self.size)):
+            if fits is None and not self._fails(rehearse, self.size):
+                limits.learn(self.size, fits=True)
+                return
+            self.smaller(self.size, self.cause)
 
     def attempt(self, work: Callable[[int], T]) -> T:
         """Does a rank's part of an optimiser step up to its gradients, again in smaller parts when memory runs out.
@@ -184,6 +202,10 @@ class Memory:
             self.smaller(self.size, cause)
             _give_back(self.world.device)
             self._statistics.restore()
+            self.renew()
+            if self._rehearse is not None and self._limits is not None:
+                # Or memory could run out again where ranks wait for each other.
+                self.find(self._rehearse, self._limits)
             _set_random_state(random, self.world.device)
 
     def entered(self) -> None:
@@ -223,8 +245,8 @@ class Memory:
             rehearse(size)
         except Exception as error:
             code = CAUSES.index(_cause_or_raise(error))
-        _give_back(self.world.device)
-        code = self.world.largest(code)
+        if code := self.world.largest(code):
+            _give_back(self.world.device)
         self.cause = CAUSES[code] or self.cause
         return bool(code)
 
@@ -299,6 +321,7 @@ def _set_random_state(state: tuple[torch.Tensor, torch.Tensor | None], device: t
 
 
 def _give_back(device: torch.device) -> None:
-    """Gives the allocator's free blocks back, which are cut for other sizes."""
+    """Frees what a failed attempt has left: tensors in cycles with its traceback, and blocks cut for its sizes."""
+    gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

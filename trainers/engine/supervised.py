@@ -46,6 +46,7 @@ class Supervised:
     ) -> None:
         self.options, self.built, self.task, self.samples, self.world = options, built, task, samples, world
         self.memory, self.steps, self.metrics = memory, steps, task.metrics
+        memory.renew = self._distribute
         self.counts: tuple[str, ...] = task.counts
         self.dtype = choose_dtype(options.training.precision, world.device)
         self.module = built.module.to(world.device).to(memory_format=torch.channels_last)
@@ -166,14 +167,17 @@ class Supervised:
         options = self.options
         self.stage = stage
         freeze(self.built, options.model, stage)
-        self.model: nn.Module = self.module  # the old wrapper's hooks go before the new one's come
-        self.model = distribute(self.module, self.world)
+        self._distribute()
         factor = options.optimizer.unfreeze_factor**stage
         self.optimizer = make_optimizer(options.optimizer, parameter_groups(self.built), factor=factor)
         total = options.training.epochs
         begins = [0, *(min(epoch - 1, total) for epoch in options.model.unfreeze), total]
         epochs = max(1, begins[stage + 1] - begins[stage])
         self.schedule = Schedule(options.schedule, self.optimizer, epochs=epochs, steps=self.steps)
+
+    def _distribute(self) -> None:
+        self.model: nn.Module = self.module  # the old wrapper's hooks go before the new one's come
+        self.model = distribute(self.module, self.world)
 
     def _accumulate(
         self, network: nn.Module, batch: Batch, parts: Iterator[tuple[torch.Tensor, torch.Tensor]]

@@ -9,6 +9,7 @@ from trainers.models.dry_run import dry_run
 from trainers.models.freezing import freeze, parameter_groups, parameter_groups_of, stage_at, train_mode
 from trainers.models.gan import Gan
 from trainers.models.size import Layer, Size, summary_table
+from trainers.models.split import Frozen, Rest, split
 from trainers.models.table import names
 from trainers.models.weights import resolve_weights
 
@@ -16,8 +17,10 @@ __all__ = [
     "CNN",
     "Autoencoder",
     "Built",
+    "Frozen",
     "Gan",
     "Layer",
+    "Rest",
     "Shape",
     "Size",
     "build",
@@ -27,6 +30,7 @@ __all__ = [
     "parameter_groups",
     "parameter_groups_of",
     "resolve_weights",
+    "split",
     "stage_at",
     "summary_table",
     "train_mode",

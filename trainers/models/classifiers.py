@@ -53,4 +53,9 @@ def _replace_head(network: nn.Module, outputs: int) -> None:
         # The ReLU that it has on its logits stops learning for every class whose logit is negative: with two classes
         # on frozen features that costs a quarter of the accuracy.
         network.set_submodule(f"{name.rpartition('.')[0]}.2", nn.Identity())
+        # What is left is linear, so that the average over all places may as well be taken before it: the logits are
+        # the same, of 512 numbers instead of 512 maps. The average at the end then has one place to go over.
+        features = network.get_submodule("features")
+        assert isinstance(features, nn.Sequential)
+        features.append(nn.AdaptiveAvgPool2d(1))
     network.set_submodule(name, replacement)

@@ -1,0 +1,38 @@
+"""Workers that were killed because their machine ran out of memory: those in their place are told."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from ray.exceptions import OutOfMemoryError
+from ray.train import UserCallback
+
+from trainers.engine.memory import KILLED, Note
+
+log = logging.getLogger("trainers")
+
+# How Ray words the end of an actor whose node's memory monitor chose it
+_SIGNS = ("OOM", "low on memory", "out of memory", "OUT_OF_MEMORY")
+
+
+class NoteKilled(UserCallback):
+    """Leaves a note in a run's folder when Ray's memory monitor has killed a worker.
+
+    The Linux kernel's killer tells nobody; see `trainers.engine.memory.was_killed` for that.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Called by Ray Train's controller before it starts the workers again."""
+        if any(by_monitor(error) for error in worker_exceptions.values()):
+            Note(0, KILLED).write(self.folder)
+
+
+def by_monitor(error: BaseException) -> bool:
+    """Whether a worker's end is the memory monitor's doing."""
+    inner = getattr(error, "health_check_failure", error)
+    # Ray's text for any lost process lists `OOM killer` among what may have happened.
+    text = str(inner).replace("SIGKILL by OOM killer due to high memory usage", "")
+    return isinstance(inner, OutOfMemoryError) or any(sign in text for sign in _SIGNS)
