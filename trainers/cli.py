@@ -19,6 +19,7 @@ from trainers.summary import Summary
 
 VERBS = {
     "train": "train, evaluate and register (the default)",
+    "tune": "the sweep that the `search` section describes: many runs, the best of them registered",
     "plan": "what would run, on what; trains nothing",
     "find-lr": "the learning-rate range test: picture, table and suggestion",
     "evaluate": "a trained model on a split: metrics, confusion matrix, most confused, top losses",
@@ -63,9 +64,7 @@ def _run(job: Path, argv: list[str]) -> int:
     arguments, flags = config.parse(parser, argv)
     experiment = config.load(arguments.config, flags, arguments.preset)
     if getattr(arguments, "resume", None):
-        from trainers.verbs.train import find_run
-
-        arguments.resume, experiment = find_run(arguments.resume, experiment, flags)
+        arguments.resume, experiment = _find_earlier(verb, arguments.resume, experiment, flags)
     display = Display(experiment.log.level)
     summary = Summary()
     if arguments.summary is not None and not arguments.summary.absolute().parent.is_dir():
@@ -78,6 +77,17 @@ def _run(job: Path, argv: list[str]) -> int:
     return 0
 
 
+def _find_earlier(verb: str, reference: str, experiment: Experiment, flags: config.Tree) -> tuple[str, Experiment]:
+    """The run or sweep that goes on, and its experiment."""
+    if verb == "tune":
+        from trainers.verbs.tune import find_sweep
+
+        return find_sweep(reference, experiment, flags)
+    from trainers.verbs.train import find_run
+
+    return find_run(reference, experiment, flags)
+
+
 def _call(verb: str, arguments: argparse.Namespace, experiment: Experiment, display: Display, summary: Summary) -> None:
     # Imported here: torch, ray and mlflow take seconds, which a wrong flag need not wait for.
     if verb == "train" and experiment.compare:
@@ -88,6 +98,10 @@ def _call(verb: str, arguments: argparse.Namespace, experiment: Experiment, disp
         from trainers.verbs.train import train
 
         train(experiment, display, summary, resume=arguments.resume)
+    elif verb == "tune":
+        from trainers.verbs.tune import tune
+
+        tune(experiment, display, summary, resume=arguments.resume)
     elif verb == "plan":
         from trainers.verbs.plan import plan
 
@@ -149,6 +163,8 @@ def _parser(job: Path, verb: str) -> config.Parser:
     parser.add_argument("--summary", type=Path, metavar="FILE", help="write what came out as JSON")
     if verb == "train":
         parser.add_argument("--resume", metavar="RUN", help="go on with the run of this name, or MLflow id")
+    if verb == "tune":
+        parser.add_argument("--resume", metavar="SWEEP", help="go on with the sweep of this name, or MLflow id")
     if verb == "find-lr":
         parser.add_argument("--low", type=float, default=1e-7, metavar="LR", help="the first rate (default: 1e-7)")
         parser.add_argument("--high", type=float, default=10.0, metavar="LR", help="the last rate (default: 10)")

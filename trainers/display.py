@@ -2,14 +2,35 @@
 
 import logging
 import sys
+from dataclasses import dataclass
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
 from trainers.events import Progress as StepProgress
 from trainers.events import Row
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a sweep stands.
+
+    Attributes:
+        counts: how many trials have ended and how, and how much time is left, in a line.
+        best: the best trial so far, in a line; empty before there is one.
+        columns: of the table of the running trials.
+        running: its rows.
+    """
+
+    counts: str
+    best: str
+    columns: tuple[str, ...]
+    running: tuple[tuple[str, ...], ...]
 
 
 class Display:
@@ -24,6 +45,7 @@ class Display:
         self.chatty = LEVELS[level] <= logging.INFO
         self._bar: Progress | None = None
         self._task: TaskID | None = None
+        self._live: Live | None = None
         logger = logging.getLogger("trainers")
         logger.handlers = [_ToConsole(self)]
         logger.setLevel(LEVELS[level])
@@ -37,6 +59,10 @@ class Display:
     def result(self, text: str) -> None:
         """A line that is always printed."""
         self.console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """A warning, unless only errors are wanted."""
+        logging.getLogger("trainers").warning("%s", text)
 
     def packing(self, done: int, total: int, what: str) -> None:
         """Progress of drawing, downloading or packing; as a Progress callback of the data package.
@@ -68,12 +94,29 @@ class Display:
             f"lr {row['lr']:.2e}  {row['samples_per_second']:,.0f} samples/s  {row['seconds']:.1f} s{best}"
         )
 
+    @property
+    def is_live(self) -> bool:
+        """Whether bars and tables can be shown: on a terminal, if more than results is wanted."""
+        return self.console.is_terminal and self.chatty
+
+    def sweep(self, standing: Standing) -> None:
+        """How a sweep stands, in a table below all lines: on a terminal only."""
+        if not self.is_live:
+            return
+        if self._live is None:
+            self._live = Live(console=self.console, transient=True, refresh_per_second=4)
+            self._live.start()
+        self._live.update(_sweep_table(standing))
+
     def close(self) -> None:
-        """Takes away a bar that is still there."""
+        """Takes away a bar or a table that is still there."""
         self._end_bar()
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
     def _advance(self, done: int, total: int, text: str) -> None:
-        if not (self.console.is_terminal and self.chatty):
+        if not self.is_live:
             return
         if self._bar is None:
             self._bar = Progress(
@@ -89,6 +132,31 @@ class Display:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+class Silent(Display):
+    """Prints nothing: for what runs beside others, of which only the whole is shown."""
+
+    def __init__(self) -> None:  # the library's warnings stay with the display that they have
+        self.console = Console(quiet=True)
+        self.chatty = False
+        self._bar = self._live = None
+
+    def result(self, text: str) -> None:
+        """Nothing."""
+
+    def warn(self, text: str) -> None:
+        """Nothing."""
+
+
+def _sweep_table(standing: Standing) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in standing.columns:
+        table.add_column(column, no_wrap=True)
+    for row in standing.running:
+        table.add_row(*map(Text, row))
+    lines = [Text(line, no_wrap=True, overflow="ellipsis") for line in (standing.counts, standing.best) if line]
+    return Group("", *lines, table) if standing.running else Group("", *lines)
 
 
 def _numbers(row: Row, prefix: str = "") -> str:

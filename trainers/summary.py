@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 PHASES = ("plan", "pack", "start", "train", "evaluate", "register", "total")
 
@@ -21,7 +22,11 @@ class RegisteredModel:
 
 @dataclass
 class Summary:
-    """The fields of the JSON object, in its order. Times in seconds; `status` is MLflow's."""
+    """The fields of the JSON object, in its order. Times in seconds; `status` is MLflow's.
+
+    Of a sweep all is of its best trial but `sweep`: its name, how many trials there were and how they ended, and the
+    searched options of the best.
+    """
 
     run_id: str | None = None
     status: str = "FAILED"
@@ -33,6 +38,7 @@ class Summary:
     global_batch: int | None = None
     micro_batch: int | None = None
     checkpoint: str | None = None
+    sweep: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self._started = time.perf_counter()

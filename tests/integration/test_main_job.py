@@ -35,7 +35,7 @@ def test_the_summary_has_exactly_the_promised_fields(trained):
     _, _, summary = trained
     assert list(summary) == [
         "run_id", "status", "model", "metrics", "seconds", "samples_per_second", "world_size", "global_batch",
-        "micro_batch", "checkpoint",
+        "micro_batch", "checkpoint", "sweep",
     ]  # fmt: skip
     assert list(summary["model"]) == ["name", "version", "alias"]
     assert list(summary["metrics"]) == ["train", "validation", "test"]

@@ -15,6 +15,7 @@ from trainers.reports import (
     draw_lr_curve,
     draw_reconstructions,
     draw_regions,
+    draw_search,
     draw_tiles,
 )
 
@@ -345,3 +346,45 @@ def test_a_picture_that_fails_leaves_the_former_one(tmp_path: Path, monkeypatch:
         draw_curves(history(3, 1), path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+RATES = [1e-4, 3e-3, 0.01, 0.5]
+
+
+def test_a_sweep_has_a_panel_for_each_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles = titles_of(monkeypatch)
+    options = {
+        "optimizer.lr": RATES,
+        "training.batch_size": [32, 64, 32, 128],
+        "model.name": ["squeezenet1_0", "resnet18", "mobilenet_v3_large", "resnet18"],
+        "training.ema": [None, 0.99, None, 0.9],
+    }
+    path = draw_search(
+        options, [0.5, 0.7, 0.91, 0.2], [True, False, False, True], "accuracy", tmp_path / "new" / "sweep.png",
+        log={"optimizer.lr"}, categories={"training.batch_size"},
+    )  # fmt: skip
+    width, height = size_of_png(path)
+    assert width > height > 600  # two rows
+    assert titles == list(options)
+
+
+def test_the_best_of_a_sweep_is_the_least_where_less_is_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    marked: list[str] = []
+    monkeypatch.setattr("matplotlib.figure.Figure.suptitle", lambda self, text, **_: marked.append(text))
+    draw_search({"optimizer.lr": RATES}, [9000.0, 12.5, 300.0, math.nan], [False] * 4, "frechet", tmp_path / "a.png",
+                log={"optimizer.lr"}, higher_is_better=False)  # fmt: skip
+    assert marked == ["best frechet: 12.5, less is better"]
+    size_of_png(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("values", [[0.01], [3], ["adam"], [[64, 32]], [True]])
+def test_a_sweep_of_one_trial_is_drawn(tmp_path: Path, values: list[object]) -> None:
+    draw_search({"an.option": values}, [0.5], [True], "loss", tmp_path / "a.png", log={"an.option"})
+    size_of_png(tmp_path / "a.png")
+
+
+def test_a_sweep_needs_a_score_and_an_option(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a trial with a score"):
+        draw_search({"optimizer.lr": [0.1]}, [math.nan], [False], "loss", tmp_path / "a.png")
+    with pytest.raises(ValueError, match="an option or more"):
+        draw_search({}, [0.1], [False], "loss", tmp_path / "a.png")

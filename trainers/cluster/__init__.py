@@ -4,7 +4,7 @@
 background first.
 """
 
-from trainers.cluster.resources import Resources, cluster_size, find_resources, machine_size
+from trainers.cluster.resources import Resources, cluster_size, concurrency, find_resources, machine_size
 from trainers.cluster.runtime import Runtime
 
-__all__ = ["Resources", "Runtime", "cluster_size", "find_resources", "machine_size"]
+__all__ = ["Resources", "Runtime", "cluster_size", "concurrency", "find_resources", "machine_size"]

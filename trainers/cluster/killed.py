@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import ray  # noqa: F401  # first, and waited for: another thread may be importing it
 from ray.exceptions import OutOfMemoryError
 from ray.train import UserCallback
 
@@ -11,8 +12,9 @@ from trainers.engine.memory import KILLED, Note
 
 log = logging.getLogger("trainers")
 
-# How Ray words the end of an actor whose node's memory monitor chose it
-_SIGNS = ("OOM", "low on memory", "out of memory", "OUT_OF_MEMORY")
+# How Ray 2.60 words the end of a process that its node's memory monitor chose. The end of any other lost process
+# is worded with all that may have happened to it, the kernel's OOM killer among them.
+SIGN = "due to the node running low on memory"
 
 
 class NoteKilled(UserCallback):
@@ -33,6 +35,4 @@ class NoteKilled(UserCallback):
 def by_monitor(error: BaseException) -> bool:
     """Whether a worker's end is the memory monitor's doing."""
     inner = getattr(error, "health_check_failure", error)
-    # Ray's text for any lost process lists `OOM killer` among what may have happened.
-    text = str(inner).replace("SIGKILL by OOM killer due to high memory usage", "")
-    return isinstance(inner, OutOfMemoryError) or any(sign in text for sign in _SIGNS)
+    return isinstance(inner, OutOfMemoryError) or SIGN in str(inner)

@@ -18,12 +18,18 @@ SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the coming default; leaves CUDA_VISIBLE_DEVICES alone on CPU workers
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # each run waits about two of these at its end
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths, as of weights, are seen from where the job was started
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # trials tell what is to be recorded
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # a sweep goes on from its own record
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
 QUIET_SETTINGS = {
     "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # else SIGTERM, by which a job is stopped, prints a stack
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
     "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # the old one can be silent
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 # Only where nothing but this process uses Ray.
 LOCAL_SETTINGS = {

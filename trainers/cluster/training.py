@@ -11,19 +11,24 @@ from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig,
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Queue
 
+from trainers.cluster.killed import NoteKilled
 from trainers.cluster.resources import Resources
 from trainers.engine import Job, World, work
 from trainers.errors import TrainersError, WorkError
 from trainers.events import EpochDone, Event
 
 DONE = "done"
+STOP = 0  # in place of an epoch
 
 
-def train_on_ray(job: Job, resources: Resources) -> Iterator[Event]:
+def train_on_ray(job: Job, resources: Resources, gate: Queue | None = None) -> Iterator[Event]:
     """Starts a job on workers; rank 0's events can be read as they come, until all workers have ended.
 
     A worker that dies is replaced, up to `scale.max_failures` times; the work then goes on from the last checkpoint.
     Closing the iterator early leaves the workers running: end them by stopping the Runtime.
+
+    Args:
+        gate: after each epoch the workers wait here for its number, or for STOP.
 
     Raises:
         WorkError: more workers died than may, or one raised an error.
@@ -33,7 +38,7 @@ def train_on_ray(job: Job, resources: Resources) -> Iterator[Event]:
 
     def fit() -> None:
         try:
-            _trainer(job, resources, queue).fit()
+            _trainer(job, resources, queue, gate).fit()
         except BaseException as error:
             failure.append(error)
         finally:
@@ -54,11 +59,11 @@ def _events(queue: Queue, fitting: threading.Thread, failure: list[BaseException
         raise WorkError(_explain(failure[0])) from failure[0]
 
 
-def _trainer(job: Job, resources: Resources, queue: Queue) -> TorchTrainer:
+def _trainer(job: Job, resources: Resources, queue: Queue, gate: Queue | None) -> TorchTrainer:
     options = job.experiment
     return TorchTrainer(
         _worker,
-        train_loop_config={"job": job, "queue": queue, "threads": resources.cpus},
+        train_loop_config={"job": job, "queue": queue, "gate": gate, "threads": resources.cpus},
         torch_config=TorchConfig(backend="nccl" if resources.gpu else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=resources.workers,
@@ -70,6 +75,7 @@ def _trainer(job: Job, resources: Resources, queue: Queue) -> TorchTrainer:
             name=job.folder.name,
             storage_path=str(job.storage / "ray"),
             failure_config=FailureConfig(max_failures=options.scale.max_failures),
+            callbacks=[NoteKilled(job.folder)],  # type: ignore[list-item]
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             logging_config=LoggingConfig(log_level="DEBUG" if options.log.level == "debug" else "ERROR"),
         ),
@@ -93,6 +99,17 @@ def _worker(config: dict[str, Any]) -> None:
             config["queue"].put(event)
         if isinstance(event, EpochDone):
             ray.train.report(event.row)  # Ray wants it of every rank alike
+            if config["gate"] is not None and not _goes_on(config["gate"], int(event.row["epoch"]), world):
+                return
+
+
+def _goes_on(gate: Queue, epoch: int, world: World) -> bool:
+    """Waits, on all ranks, until the driver wants what comes after an epoch; False if it wants no more."""
+    answer = STOP
+    if world.is_first:
+        while (answer := gate.get()) not in (epoch, STOP):
+            pass  # it was for a worker that died
+    return world.from_first(answer) != STOP
 
 
 def _explain(error: BaseException) -> str:

@@ -160,8 +160,18 @@ class Supervised:
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
         self._enter(stage_at(self.options.model, epoch - 1))
+        asked = [{name: value for name, value in group.items() if name != "params"} for group in self._groups]
         self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
+        if self.options.schedule.name == "constant":
+            # The options say what the rates are: those of a trial that goes on with another's weights are its own.
+            for group, own in zip(self._groups, asked, strict=True):
+                group.update(own)
+        else:
+            self.schedule.load_state_dict(state["schedule"])
+
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        return self.optimizer.param_groups
 
     def _enter(self, stage: int) -> None:
         options = self.options

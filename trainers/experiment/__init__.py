@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from trainers.catalogue import SOURCES, TASKS
 from trainers.experiment.data import Augment, Data
 from trainers.experiment.model import Model
-from trainers.experiment.search import Search
+from trainers.experiment.search import Distribution, Search
 from trainers.experiment.section import Name, Section, one_of
 from trainers.experiment.service import Log, Scale, Storage, Tracking
 from trainers.experiment.training import Gan, Optimizer, Schedule, Training
@@ -19,6 +19,7 @@ from trainers.experiment.training import Gan, Optimizer, Schedule, Training
 __all__ = [
     "Augment",
     "Data",
+    "Distribution",
     "Experiment",
     "Gan",
     "Log",

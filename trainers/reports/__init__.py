@@ -6,6 +6,7 @@ from trainers.reports.curves import draw_curves
 from trainers.reports.functions import draw_fit, draw_regions
 from trainers.reports.grid import draw_grid
 from trainers.reports.lr_curve import draw_lr_curve
+from trainers.reports.search import draw_search
 from trainers.reports.tiles import draw_reconstructions, draw_tiles
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "draw_lr_curve",
     "draw_reconstructions",
     "draw_regions",
+    "draw_search",
     "draw_tiles",
     "preload",
 ]

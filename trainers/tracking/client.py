@@ -24,6 +24,7 @@ _LOGIN = re.compile(r"(?<=://)[^/\s]+@")
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # MLflow's default of 7 retries with doubling waits blocks a call for minutes; the journal retries better.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }

@@ -11,7 +11,8 @@ from trainers.summary import Summary
 from trainers.tracking import Recorder, Status, tracking_uri
 from trainers.verbs import plan
 from trainers.verbs.launch import interruptible, ray
-from trainers.verbs.run import SEND_SECONDS, Run, new_name, origin
+from trainers.verbs.names import new_name, origin
+from trainers.verbs.run import SEND_SECONDS, Run
 from trainers.verbs.train import do
 
 

@@ -12,7 +12,7 @@ from trainers.reports import draw_lr_curve
 from trainers.summary import Summary
 from trainers.verbs import plan
 from trainers.verbs.launch import find_resources, interruptible, launch, ray
-from trainers.verbs.run import command, new_name
+from trainers.verbs.names import command, new_name
 
 ROWS = 12  # of the printed table
 

@@ -12,8 +12,9 @@ from trainers.tasks import Classifier, copy_bundle, load_predictor
 from trainers.tracking import Score
 from trainers.verbs.drawing import draw_results
 from trainers.verbs.measure import data_for, measure
+from trainers.verbs.names import command, near, origin
 from trainers.verbs.plan import Plan
-from trainers.verbs.run import SEND_SECONDS, Run, command, origin
+from trainers.verbs.run import SEND_SECONDS, Run
 
 log = logging.getLogger("trainers")
 
@@ -22,16 +23,7 @@ def finish(run: Run, data: Plan) -> None:
     """Records what the best weights are worth, registers them, draws, and says what came out."""
     assert run.tested is not None
     summary, tested = run.summary, run.tested
-    best = run.rows[tested.best_epoch]
-    for split in ("train", "validation"):
-        prefix = f"{split}/"
-        summary.metrics[split] = {
-            name.removeprefix(prefix): value for name, value in best.items() if name.startswith(prefix)
-        }
-    summary.metrics["test"] = tested.metrics
-    summary.checkpoint = tested.checkpoint
-    rates = [row["samples_per_second"] for row in run.history]
-    summary.samples_per_second = len(rates) / sum(1 / rate for rate in rates)
+    summarise(run)
     run.recorder.log({f"test/{name}": value for name, value in tested.metrics.items()}, step=tested.best_epoch)
     _warn_of_collapse(run)
     with summary.phase("evaluate"):
@@ -48,7 +40,23 @@ def finish(run: Run, data: Plan) -> None:
         _register(run, data)
     summary.status = "FINISHED"
     run.recorder.finish("FINISHED", wait_s=SEND_SECONDS)
-    _say(run, pictures)
+    say_results(run)
+
+
+def summarise(run: Run) -> None:
+    """Puts what the best weights are worth, and how fast they were come by, into the run's summary."""
+    assert run.tested is not None
+    summary, tested = run.summary, run.tested
+    best = run.rows[tested.best_epoch]
+    for split in ("train", "validation"):
+        prefix = f"{split}/"
+        summary.metrics[split] = {
+            name.removeprefix(prefix): value for name, value in best.items() if name.startswith(prefix)
+        }
+    summary.metrics["test"] = tested.metrics
+    summary.checkpoint = tested.checkpoint
+    rates = [row["samples_per_second"] for row in run.history]
+    summary.samples_per_second = len(rates) / sum(1 / rate for rate in rates)
 
 
 def _warn_of_collapse(run: Run) -> None:
@@ -114,14 +122,15 @@ def _measure(bundle: Path, run: Run, data: Plan) -> float:
     return worth[run.experiment.score]
 
 
-def _say(run: Run, pictures: Path) -> None:
+def say_results(run: Run) -> None:
+    """Says what the best weights are worth, what they were registered as, and what can be done with them."""
     summary, say, score = run.summary, run.display.result, run.experiment.score
     model, metrics = summary.model, summary.metrics
     champion = f" ({run.verdict})" if run.verdict else ""
     tested = f", test {score} {metrics['test'][score]:.4f}" if metrics["test"] else ""
     say(f"validation {score} {metrics['validation'][score]:.4f}{tested}")
     say(f"registered  {model.name} version {model.version}{champion}")
-    say(f"pictures    {_near(pictures)}")
+    say(f"pictures    {near(run.folder / 'pictures')}")
     which = [] if model.alias else [f"--from models:/{model.name}/{model.version}"]
     say(f"predict     {command('predict', *_an_input(run), *which)}")
     if run.uri.startswith("sqlite:"):
@@ -135,8 +144,3 @@ def _an_input(run: Run) -> list[str]:
     if run.experiment.task == "adversarial":
         return []
     return {"spiral": ["0.5,0.5"], "curve": ["0.5"]}.get(run.experiment.data.source, ["PATH"])
-
-
-def _near(path: Path) -> Path:
-    """The path as seen from here, if it is below."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def ray(experiment: Experiment) -> Iterator[Runtime | None]:
-    """Ray, starting in the background; None where this process does the work."""
-    if experiment.scale.workers == 0:
+def ray(experiment: Experiment, *, needed: bool | None = None) -> Iterator[Runtime | None]:
+    """Ray, starting in the background; None where it is not needed: by default, where this process does the work."""
+    if not (experiment.scale.workers != 0 if needed is None else needed):
         yield None
         return
     runtime = Runtime(experiment.scale.workers, verbose=experiment.log.level == "debug")

@@ -90,14 +90,24 @@ def prepare_data(experiment: Experiment, storage: Path, display: Display) -> Pla
     """
     pack = open_pack(experiment.data, storage, progress=display.packing)
     plan = Plan(pack, splits_of(pack, experiment.data, experiment.seed))
-    batch, samples = experiment.training.batch_size, len(plan.splits.train)
-    if batch > samples:
-        raise RequestError(f"training.batch_size: {batch} is more than the {samples} samples to train on")
+    samples = len(plan.splits.train)
+    check_batch(experiment, plan)
     if samples < 2 * max(1, experiment.scale.workers or 1):
         raise RequestError(f"data: {samples} samples to train on are too few; each worker needs two")
     if not len(plan.splits.validation):
         raise RequestError("data.validation: 0 leaves no samples by which the best weights could be chosen")
     return plan
+
+
+def check_batch(experiment: Experiment, plan: Plan) -> None:
+    """That there are as many samples as an optimiser step takes.
+
+    Raises:
+        RequestError: there are not.
+    """
+    batch, samples = experiment.training.batch_size, len(plan.splits.train)
+    if batch > samples:
+        raise RequestError(f"training.batch_size: {batch} is more than the {samples} samples to train on")
 
 
 def describe_data(experiment: Experiment, plan: Plan, display: Display) -> None:
@@ -138,16 +148,27 @@ def describe_model(experiment: Experiment, size: "Size", resources: Resources, d
     )
 
 
+def capacity(experiment: Experiment, runtime: Runtime | None) -> tuple[float, float]:
+    """CPU cores and GPUs of the cluster that was joined, else of this machine, where more workers raise Ray's count.
+
+    Raises:
+        RequestError: the cluster cannot be joined.
+    """
+    if runtime is not None and runtime.address is not None:
+        runtime.wait()
+        return cluster_size()
+    cpus, gpus = machine_size()
+    return max(cpus, experiment.scale.workers or 1), gpus
+
+
 def find_local(experiment: Experiment) -> Resources:
-    """What the run takes of this machine, when no cluster is joined. Ray's cores are a count, which more workers raise.
+    """What the run takes of this machine, when no cluster is joined.
 
     Raises:
         RequestError: the machine lacks what was asked for.
     """
-    cpus, gpus = machine_size()
-    return find_resources(
-        experiment.scale, experiment.training.batch_size, cpus=max(cpus, experiment.scale.workers or 1), gpus=gpus
-    )
+    cpus, gpus = capacity(experiment, None)
+    return find_resources(experiment.scale, experiment.training.batch_size, cpus=cpus, gpus=gpus)
 
 
 def plan(experiment: Experiment, display: Display, summary: Summary) -> None:
@@ -189,6 +210,5 @@ def find_on_cluster(experiment: Experiment, runtime: Runtime) -> Resources:
     Raises:
         RequestError: the cluster lacks it.
     """
-    runtime.wait()
-    cpus, gpus = cluster_size()
+    cpus, gpus = capacity(experiment, runtime)
     return find_resources(experiment.scale, experiment.training.batch_size, cpus=cpus, gpus=gpus)

@@ -1,10 +1,6 @@
 """A run in progress, as the driver sees it: what rank 0 tells is shown, recorded and remembered."""
 
 import logging
-import secrets
-import shlex
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import Future
@@ -13,7 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import trainers
 from trainers import config, reports, tracking
 from trainers.display import Display
 from trainers.errors import RequestError, WorkError
@@ -23,6 +18,7 @@ from trainers.events import (
     Failed,
     FirstBatch,
     FirstStep,
+    MicroBatch,
     Pictured,
     Progress,
     Restored,
@@ -33,6 +29,8 @@ from trainers.events import (
 from trainers.experiment import Experiment
 from trainers.summary import Summary
 from trainers.tracking import Recorder, Status, run_id_of, tracking_uri
+from trainers.verbs.micro_batches import MicroBatches
+from trainers.verbs.names import origin
 from trainers.verbs.plan import Plan
 
 EXPERIMENT = "experiment.yaml"  # the resolved experiment, in a run's folder
@@ -65,10 +63,14 @@ class Run:
     tags: dict[str, str] = field(default_factory=dict)
     classifier: Path | None = None  # that measures a GAN's samples
     classes: tuple[str, ...] = ()
+    of_sweep: bool = False  # the machine is measured, and the end made ready, for the sweep as a whole
     _first_batch: FirstBatch | None = None
     _recording: "Future[Recorder] | None" = None
     _first_step: float | None = None
     _starts: int = 0
+
+    def __post_init__(self) -> None:
+        self._micro_batches = MicroBatches(self.experiment.training.micro_batch)
 
     @property
     def history(self) -> list[Row]:
@@ -92,7 +94,7 @@ class Run:
         Raises:
             RequestError: it cannot be opened.
         """
-        self._start_recording()
+        self.record()
         assert self._recording is not None
         return self._recording.result()
 
@@ -104,7 +106,7 @@ class Run:
 
     def _open_recorder(self) -> Recorder:
         options = self.experiment
-        measure = options.tracking.system_metrics
+        measure = options.tracking.system_metrics and not self.of_sweep
         run_id = run_id_of(self.folder)
         if run_id:
             recorder = Recorder.resume(run_id, self.uri, lambda _: self.folder, system_metrics=measure)
@@ -121,18 +123,23 @@ class Run:
             artifacts=self.storage / "artifacts",
         )
         recorder.artifact(self.folder / EXPERIMENT)
-        recorder.artifact(self.folder / LAYERS)
+        if (self.folder / LAYERS).exists():
+            recorder.artifact(self.folder / LAYERS)
         return recorder
+
+    def keep_experiment(self) -> None:
+        """Writes the resolved experiment into the run's folder, unless an earlier start has."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.resumed:
+            (self.folder / EXPERIMENT).write_text(config.dump_yaml(self.experiment))
 
     def begin(self, data: Plan, size: "Size", workers: int) -> None:
         """Notes what is known before the first step, and keeps the resolved experiment and the model summary."""
         from trainers.models import summary_table
 
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.keep_experiment()
         self.classes = data.pack.classes
         (self.folder / LAYERS).write_text(summary_table(size) + "\n")
-        if not self.resumed:
-            (self.folder / EXPERIMENT).write_text(config.dump_yaml(self.experiment))
         summary, training = self.summary, self.experiment.training
         summary.world_size = max(workers, 1)
         summary.global_batch = training.batch_size
@@ -156,26 +163,53 @@ class Run:
             self._restored(event)
         elif isinstance(event, FirstStep):
             self._first_step = self._first_step or event.at
-            self._start_recording()
+            self.record()
         elif isinstance(event, FirstBatch):
             self._first_batch = event
         elif isinstance(event, Progress):
             self.display.step(event, epochs)
         elif isinstance(event, Unfrozen):
             self.display.say(f"unfrozen    from epoch {event.epoch} on {event.trained:,} parameters are trained")
+        elif isinstance(event, MicroBatch):
+            self._fits(event)
         elif isinstance(event, Pictured):
             self._draw(event)
         elif isinstance(event, EpochDone):
             self.rows[int(event.row["epoch"])] = event.row
             self.display.epoch(event.row, epochs)
-            self.recorder.log(
-                {name: value for name, value in event.row.items() if name not in ("epoch", "best", "seconds")},
-                step=int(event.row["epoch"]),
-            )
+            self.log(event.row)
         elif isinstance(event, Tested):
             self.tested = event
         elif isinstance(event, Failed):
             raise WorkError(event.message)
+
+    def log(self, row: Row) -> None:
+        """Records an epoch's metrics.
+
+        Raises:
+            RequestError: the record cannot be opened.
+        """
+        metrics = {name: value for name, value in row.items() if name not in ("epoch", "best", "seconds")}
+        self.recorder.log(metrics, step=int(row["epoch"]))
+
+    def tag(self, tags: dict[str, str]) -> None:
+        """Records tags: at once if the record is being kept already, else when it is opened.
+
+        Raises:
+            RequestError: the record cannot be opened.
+        """
+        self.tags |= tags
+        if self._recording is not None:
+            self.recorder.tag(tags)
+
+    def change(self, options: dict[str, str]) -> None:
+        """Notes options that change while it goes on, which `record`ed params cannot.
+
+        Raises:
+            RequestError: the record cannot be opened.
+        """
+        self._starts = 0  # what it goes on from is no accident
+        self.tag({f"after_epoch_{len(self.history)}.{path}": value for path, value in options.items()})
 
     def end_times(self, ready: float) -> None:
         """Works out the seconds of each phase once training is over; `ready` is when the data was (since 1970)."""
@@ -187,16 +221,16 @@ class Run:
         seconds["train"] = time.time() - first - self.tested.seconds
         seconds["evaluate"] = self.tested.seconds
 
-    def close(self) -> None:
-        """Ends the record of a run that failed or was stopped, if it was begun, with the status of the summary."""
+    def close(self) -> bool:
+        """Ends the record, if it was begun, with the status of the summary; True if MLflow has all of it."""
         if self._recording is None:
-            return
+            return False
         try:
-            self.recorder.finish(cast("Status", self.summary.status), wait_s=SEND_SECONDS)
+            return self.recorder.finish(cast("Status", self.summary.status), wait_s=SEND_SECONDS)
         except RequestError:
-            return  # it could not be opened: that error is being raised, or is the lesser one
+            return False  # it could not be opened: that error is being raised, or is the lesser one
 
-    def _start_recording(self) -> None:
+    def record(self) -> None:
         """Opens the record in a thread, unless that is done.
 
         Not before training is under way: importing mlflow takes seconds, which the start of the workers needs more.
@@ -217,10 +251,8 @@ class Run:
         opened.set_result(recorder)
         if self._first_batch is not None:
             recorder.artifact(self._draw_first(self._first_batch), "pictures")
-        # What the end of the run needs, so that it need not be waited for then.
-        import_module("trainers.verbs.finish")
-        tracking.preload()
-        reports.preload()
+        if not self.of_sweep:
+            preload_end()
 
     def _draw_first(self, batch: FirstBatch) -> Path:
         """The first training images as the network sees them."""
@@ -236,9 +268,18 @@ class Run:
             reports.draw_reconstructions(event.originals, event.images, path)
         self.recorder.artifact(path, "pictures/epochs")
 
+    def _fits(self, event: MicroBatch) -> None:
+        """How many samples each worker takes at a time from here on."""
+        self.summary.micro_batch = event.size
+        if line := self._micro_batches.hear(event):
+            self.display.say(line)
+        if warning := self._micro_batches.warning(event):
+            self.display.warn(warning)
+        self.tag(self._micro_batches.tags(event))
+
     def _restored(self, event: Restored) -> None:
         self._starts += 1
-        self.rows |= {int(row["epoch"]): row for row in event.history}
+        self.rows = {int(row["epoch"]): row for row in event.history}  # what came after it is done again
         if event.missing and not event.epoch:
             few = ", ".join(event.missing[:6]) + (f" and {len(event.missing) - 6} more" if event.missing[6:] else "")
             self.display.say(f"weights     not in {self.experiment.model.weights}, start fresh: {few}")
@@ -249,23 +290,8 @@ class Run:
             self.display.say(f"goes on after epoch {event.epoch}")
 
 
-def new_name(experiment: Experiment) -> str:
-    """A name that no other run has: job, date, time, and four digits against two in one second."""
-    return f"{experiment.name}-{time.strftime('%y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-
-
-def command(verb: str, *arguments: object) -> str:
-    """The command line that calls a verb of this job."""
-    return " ".join(["python", shlex.quote(sys.argv[0]), verb, *map(str, arguments)])
-
-
-def origin() -> dict[str, str]:
-    """Where a run comes from: library version, git commit of the working folder, command line."""
-    tags = {"trainers.version": trainers.__version__, "command": shlex.join(sys.argv)}
-    for name, arguments in {"git.commit": ["rev-parse", "HEAD"], "git.dirty": ["status", "--porcelain"]}.items():
-        try:
-            answer = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True).stdout
-        except (OSError, subprocess.SubprocessError):
-            return tags  # not a checkout, or no git: as on a cluster
-        tags[name] = answer.strip() if name == "git.commit" else str(bool(answer.strip())).lower()
-    return tags
+def preload_end() -> None:
+    """Imports what the end of a run needs, which takes seconds, so that it need not be waited for then."""
+    import_module("trainers.verbs.finish")
+    tracking.preload()
+    reports.preload()

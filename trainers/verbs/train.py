@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from trainers import config, tracking
 from trainers.cluster import Runtime
 from trainers.display import Display
-from trainers.errors import Interrupted, RequestError
+from trainers.errors import Interrupted
 from trainers.events import Event
 from trainers.experiment import Experiment
 from trainers.summary import Summary
 from trainers.verbs import plan
 from trainers.verbs.launch import find_resources, interruptible, launch, meanwhile, ray
-from trainers.verbs.run import EXPERIMENT, Run, command, new_name
+from trainers.verbs.names import command, find_earlier, new_name, refuse_changes
+from trainers.verbs.run import EXPERIMENT, Run
 
-RESUMABLE = ("scale.", "log.", "tracking.system_metrics")  # what may change when a run goes on
+RESUMABLE = ("scale.", "log.", "storage.", "tracking.system_metrics")  # what may change when a run goes on
 
 
 def train(experiment: Experiment, display: Display, summary: Summary, resume: str | None = None) -> None:
@@ -62,15 +63,8 @@ def find_run(reference: str, experiment: Experiment, flags: config.Tree) -> tupl
     Raises:
         RequestError: there is no such run, or a flag would make it another experiment.
     """
-    runs = plan.storage_folder(experiment) / "training"
-    known = sorted(runs.glob(f"*/{EXPERIMENT}"), key=lambda path: path.stat().st_mtime)
-    saved = next((path for path in known if reference in (path.parent.name, tracking.run_id_of(path.parent))), None)
-    if saved is None:
-        hint = f"the last are {', '.join(path.parent.name for path in known[-3:])}" if known else "there are none"
-        raise RequestError(f"--resume: no run {reference} in {runs}; {hint}")
-    for name in config.flatten(flags):
-        if not name.startswith((*RESUMABLE, "storage.")):
-            raise RequestError(f"{name}: cannot change when a run goes on; start a new run for that")
+    saved = find_earlier(reference, plan.storage_folder(experiment) / "training", EXPERIMENT, "run")
+    refuse_changes(flags, RESUMABLE, "run")
     return saved.parent.name, config.load(saved, flags)
 
 

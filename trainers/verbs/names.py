@@ -1,0 +1,73 @@
+"""What runs and sweeps are called, where they come from, and how an earlier one is found again."""
+
+import secrets
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import trainers
+from trainers import config, tracking
+from trainers.errors import RequestError
+from trainers.experiment import Experiment
+
+
+def new_name(experiment: Experiment, kind: str = "") -> str:
+    """A name that no other run has: job, kind if any, date, time, and four digits against two in one second."""
+    job = f"{experiment.name}-{kind}" if kind else experiment.name
+    return f"{job}-{time.strftime('%y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
+def command(verb: str, *arguments: object) -> str:
+    """The command line that calls a verb of this job."""
+    return " ".join(["python", shlex.quote(sys.argv[0]), verb, *map(str, arguments)])
+
+
+def origin() -> dict[str, str]:
+    """Where a run comes from: library version, git commit of the working folder, command line."""
+    tags = {"trainers.version": trainers.__version__, "command": shlex.join(sys.argv)}
+    for name, arguments in {"git.commit": ["rev-parse", "HEAD"], "git.dirty": ["status", "--porcelain"]}.items():
+        try:
+            answer = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True).stdout
+        except (OSError, subprocess.SubprocessError):
+            return tags  # not a checkout, or no git: as on a cluster
+        tags[name] = answer.strip() if name == "git.commit" else str(bool(answer.strip())).lower()
+    return tags
+
+
+def near(path: Path) -> Path:
+    """The path as seen from here, if it is below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def find_earlier(reference: str, home: Path, file: str, kind: str) -> Path:
+    """The saved experiment `file` in the folder of an earlier run or sweep, by its name or its MLflow id.
+
+    Args:
+        home: the folder in which each has a folder of its own.
+        kind: `run` or `sweep`, for the message.
+
+    Raises:
+        RequestError: there is none such; the message names the last ones.
+    """
+    known = sorted(home.glob(f"*/{file}"), key=lambda path: path.stat().st_mtime)
+    for path in known:
+        if reference in (path.parent.name, tracking.run_id_of(path.parent)):
+            return path
+    hint = f"the last are {', '.join(path.parent.name for path in known[-3:])}" if known else "there are none"
+    raise RequestError(f"--resume: no {kind} {reference} in {home}; {hint}")
+
+
+def refuse_changes(flags: config.Tree, allowed: tuple[str, ...], kind: str) -> None:
+    """Refuses flags that would make what goes on another one.
+
+    Args:
+        allowed: what may change: options, or sections with a dot at their end.
+
+    Raises:
+        RequestError: for the first option that may not.
+    """
+    for name in config.flatten(flags):
+        if not any(name.startswith(option) if option.endswith(".") else name == option for option in allowed):
+            raise RequestError(f"{name}: cannot change when a {kind} goes on; start a new {kind} for that")

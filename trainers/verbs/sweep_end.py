@@ -1,0 +1,180 @@
+"""The end of a sweep: its table and picture, and its best trial tested, registered and written as an experiment."""
+
+import csv
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainers import config
+from trainers.display import Display
+from trainers.engine.checkpoint import CheckpointStore
+from trainers.errors import WorkError
+from trainers.events import Tested
+from trainers.experiment import Experiment
+from trainers.reports import draw_search
+from trainers.search import metric
+from trainers.summary import RegisteredModel, Summary
+from trainers.tasks import load_predictor
+from trainers.tracking import run_id_of
+from trainers.verbs.finish import finish, say_results, summarise
+from trainers.verbs.measure import measure
+from trainers.verbs.names import command, near
+from trainers.verbs.run import Run
+from trainers.verbs.sweep_run import SweepRun
+from trainers.verbs.sweep_words import causes, epochs_in_words, in_words, score_in_words, written
+from trainers.verbs.trials import Trial
+
+ROWS = 10  # of the printed table
+TABLE, PICTURE, BEST = "trials.csv", "trials.png", "best.yaml"
+
+
+def end(sweep: SweepRun, summary: Summary) -> None:
+    """Says and records what came out; the best trial is tested and registered, unless an earlier end has done that.
+
+    Raises:
+        WorkError: all trials have failed, or none came to the end of an epoch.
+        RequestError: MLflow is away.
+    """
+    sweep.record_rest()
+    ranking = sweep.ranking
+    _write_table(sweep, ranking)
+    if not ranking:
+        raise _nothing_came_out(sweep)
+    best, display = ranking[0], sweep.display
+    _print_table(ranking, sweep.experiment, display)
+    _draw(sweep, ranking)
+    run = sweep.run_of(best, display, summary)
+    (sweep.folder / BEST).write_text(config.dump_yaml(run.experiment))
+    for name in (TABLE, PICTURE, BEST):
+        sweep.parent.artifact(sweep.folder / name)
+    display.result(f"best        #{best.number}  {written(best.options)}")
+    _register(sweep, best, run)
+    display.result(f"table       {near(sweep.folder / TABLE)}")
+    display.result(f"train       {command('--config', near(sweep.folder / BEST))}")
+    _record_best(sweep, best, summary)
+
+
+def _register(sweep: SweepRun, best: Trial, run: Run) -> None:
+    """Tests the best trial's weights and registers them in its own MLflow run, or tells of when that was done."""
+    row, summary = best.best, run.summary
+    assert row is not None
+    epoch = int(row["epoch"])
+    checkpoint = CheckpointStore(run.folder / "checkpoints", {}).path(epoch)
+    became = sweep.record.registered.get(best.number)
+    if became is not None:
+        run.tested = Tested(became["test"], np.zeros((0, 0)), epoch, str(checkpoint), 0.0)
+        summarise(run)
+        summary.model, run.verdict = RegisteredModel(**became["model"]), became["verdict"]
+        summary.run_id, summary.status = run_id_of(run.folder), "FINISHED"
+        say_results(run)
+        return
+    with summary.phase("evaluate"):
+        run.tested = _test(sweep, run, checkpoint, epoch)
+    try:
+        finish(run, sweep.ready.data(run.experiment))
+    except BaseException:
+        summary.status = "FINISHED"  # the trial is, whatever has become of its model
+        run.close()
+        raise
+    sweep.record.register(
+        best, {"model": asdict(summary.model), "verdict": run.verdict, "test": summary.metrics["test"]}
+    )
+
+
+def _test(sweep: SweepRun, run: Run, checkpoint: Path, epoch: int) -> Tested:
+    data = sweep.ready.data(run.experiment)
+    if not len(data.splits.test):
+        return Tested({}, np.zeros((0, 0)), epoch, str(checkpoint), 0.0)
+    predictor = load_predictor(checkpoint)
+    metrics, answers = measure(predictor, data.pack, data.splits.test, run.experiment, run.classifier)
+    return Tested(metrics, answers, epoch, str(checkpoint), 0.0)
+
+
+def _record_best(sweep: SweepRun, best: Trial, summary: Summary) -> None:
+    sweep.parent.tag({"best.trial": str(best.number), "best.run_id": summary.run_id or ""})
+    step = len(sweep.trials)
+    sweep.parent.log({f"test/{name}": value for name, value in summary.metrics["test"].items()}, step=step)
+    summary.sweep = {
+        "name": sweep.name,
+        "trials": len(sweep.trials),
+        **sweep.counts(),
+        "best": best.options,
+    }
+
+
+def _nothing_came_out(sweep: SweepRun) -> WorkError:
+    """Tells why trials have failed; returns what to raise."""
+    failed = sweep.counts()["failed"]
+    if not failed:
+        return WorkError("search.minutes: no trial came to the end of its first epoch; give it more time")
+    sweep.display.result("failed because")
+    for line in causes(trial for trial in sweep.trials if trial.state == "failed"):
+        sweep.display.result(line)
+    which = f"all {failed} trials" if failed == len(sweep.trials) else f"{failed} of {len(sweep.trials)} trials"
+    return WorkError(f"{which} of {sweep.name} failed, and no other came to the end of an epoch (the causes are above)")
+
+
+def _row(sweep: SweepRun, trial: Trial) -> dict[str, Any]:
+    """A trial's line of the table."""
+    last = trial.history[-1] if trial.history else {}
+    name, _ = metric(sweep.experiment)
+    run = f"{sweep.name}-{trial.number:03d}"
+    micro = last.get("micro_batch")
+    return {
+        "trial": trial.number,
+        **trial.options,
+        "score": "" if trial.best is None else trial.best[f"validation/{name}"],
+        "best_epoch": "" if trial.best is None else int(trial.best["epoch"]),
+        "epochs": len(trial.history),
+        "state": trial.state,
+        "global_batch": trial.options.get("training.batch_size", sweep.experiment.training.batch_size),
+        "micro_batch": "" if micro is None else int(micro),
+        "samples_per_second": round(trial.rate, 1),
+        "seconds": round(trial.seconds, 3),
+        "run_id": run_id_of(sweep.storage / "training" / run) or "",
+        "cause": trial.cause,
+    }
+
+
+def _write_table(sweep: SweepRun, ranking: list[Trial]) -> None:
+    """All trials, the best first, those without a score last."""
+    placed = {trial.number for trial in ranking}
+    rows = [_row(sweep, trial) for trial in [*ranking, *(t for t in sweep.trials if t.number not in placed)]]
+    if not rows:
+        return
+    with (sweep.folder / TABLE).open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _print_table(ranking: list[Trial], experiment: Experiment, display: Display) -> None:
+    shown = ranking[:ROWS]
+    options = list(shown[0].options)
+    lines = [["trial", *options, metric(experiment)[0], "epochs", "samples/s"]]
+    for trial in shown:
+        values = [in_words(trial.options.get(option, "")) for option in options]
+        score = score_in_words(trial, experiment).rpartition(" ")[2]
+        lines.append([f"#{trial.number}", *values, score, epochs_in_words(trial), f"{trial.rate:,.0f}"])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        display.result("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+    if len(ranking) > ROWS:
+        display.result(f"and {len(ranking) - ROWS} more")
+
+
+def _draw(sweep: SweepRun, ranking: list[Trial]) -> None:
+    name, higher_is_better = metric(sweep.experiment)
+    space = sweep.experiment.search.space
+    draw_search(
+        {path: [trial.options[path] for trial in ranking] for path in space},
+        [trial.best[f"validation/{name}"] for trial in ranking if trial.best],
+        [trial.state == "stopped" for trial in ranking],
+        name,
+        sweep.folder / PICTURE,
+        log={path for path, values in space.items() if values.loguniform},
+        categories={path for path, values in space.items() if values.choice or values.grid},
+        higher_is_better=higher_is_better,
+    )
