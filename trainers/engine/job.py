@@ -19,7 +19,7 @@ from trainers.engine.learner import Learner
 from trainers.engine.limits import Limits
 from trainers.engine.loop import Diverged, Loop, find_micro_batch
 from trainers.engine.lr_finder import RangeTest, run_range_test
-from trainers.engine.memory import CAUSES, KILLED, Memory, Note, TooLarge, was_killed
+from trainers.engine.memory import CAUSES, KILLED, Memory, Note, TooLarge, cause_of, was_killed
 from trainers.engine.supervised import Supervised
 from trainers.engine.world import World
 from trainers.events import Event, Failed, Restored, Tested
@@ -82,6 +82,11 @@ def work(job: Job, world: World) -> Iterator[Event]:
         # All ranks stop here together; raising would only have Ray start them again to the same end.
         yield Failed(str(error))
         return
+    except Exception as error:
+        if (cause := cause_of(error)) is None:
+            raise
+        # Between the passes, as in the optimiser's first step.
+        raise learner.memory.out_of(cause, error) from None
     if job.test:
         yield _test_best(loop, torch.from_numpy(splits.test))
 

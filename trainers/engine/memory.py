@@ -208,6 +208,14 @@ class Memory:
                 self.find(self._rehearse, self._limits)
             _set_random_state(random, self.world.device)
 
+    def out_of(self, cause: str, error: Exception) -> WorkError:
+        """What to raise where memory has run out and nothing can be repeated; notes it for those who start again."""
+        Note(self.size, cause).write(self.folder)
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return WorkError(
+            f"{cause} ran out with a micro-batch of {self.size}; who goes on takes smaller parts ({first_line})"
+        )
+
     def entered(self) -> None:
         """From here on, until `agree`, a failure can be repeated."""
         if self._at == "preparing" and not self.synchronised:
@@ -260,9 +268,7 @@ class Memory:
         if self.world.size == 1:
             return cause
         if self._at != "entered":
-            Note(self.size, cause).write(self.folder)
-            first_line = str(error).splitlines()[0]
-            raise WorkError(f"{cause} ran out with a micro-batch of {self.size} ({first_line})") from None
+            raise self.out_of(cause, error) from None
         return CAUSES[self.world.largest(CAUSES.index(cause))]
 
     def _parts(self, size: int) -> int:
