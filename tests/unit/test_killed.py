@@ -3,15 +3,15 @@
 from types import SimpleNamespace
 
 import pytest
-from ray.exceptions import ActorDiedError, OutOfMemoryError
+from ray.exceptions import OutOfMemoryError
 
 from trainers.cluster.killed import NoteKilled, by_monitor
 from trainers.engine.memory import KILLED, Note
 
 # As Ray 2.60 words it
 LOST = (
-    "Worker unexpectedly exits with a connection error code 2. End of file. Some common causes include: (1) the process "
-    "was killed by the OOM killer due to high memory usage, (2) ray stop --force was called, or (3) the worker crashed."
+    "Worker unexpectedly exits with a connection error code 2. End of file. Some common causes include: (1) the "
+    "process was killed by the OOM killer due to high memory usage, (2) ray stop --force was called, or (3) it crashed."
 )
 CHOSEN = "Task was killed due to the node running low on memory."
 
@@ -20,7 +20,7 @@ CHOSEN = "Task was killed due to the node running low on memory."
     ("error", "expected"),
     [
         (OutOfMemoryError(CHOSEN), True),
-        (ActorDiedError(CHOSEN), True),
+        (RuntimeError(CHOSEN), True),
         (SimpleNamespace(health_check_failure=OutOfMemoryError(CHOSEN)), True),
         (RuntimeError(LOST), False),
         (SimpleNamespace(health_check_failure=RuntimeError(LOST)), False),
