@@ -153,11 +153,12 @@ def _write_table(sweep: SweepRun, ranking: list[Trial]) -> None:
 def _print_table(ranking: list[Trial], experiment: Experiment, display: Display) -> None:
     shown = ranking[:ROWS]
     options = list(shown[0].options)
-    lines = [["trial", *options, metric(experiment)[0], "epochs", "samples/s"]]
+    lines = [["trial", *options, metric(experiment)[0], "epochs", "micro-batch", "samples/s"]]
     for trial in shown:
         values = [in_words(trial.options.get(option, "")) for option in options]
         score = score_in_words(trial, experiment).rpartition(" ")[2]
-        lines.append([f"#{trial.number}", *values, score, epochs_in_words(trial), f"{trial.rate:,.0f}"])
+        micro = f"{trial.history[-1].get('micro_batch', 0):.0f}"
+        lines.append([f"#{trial.number}", *values, score, epochs_in_words(trial), micro, f"{trial.rate:,.0f}"])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
         display.result("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
