@@ -12,11 +12,14 @@ from PIL import Image
 from running import ROOT, run_here
 from tiny import Tiny
 
+from trainers import config
 from trainers.catalogue import SOURCES, TASKS, Source, Task
 from trainers.cli import VERBS
+from trainers.search import check
 
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+SWEEPS = (ROOT / "docs" / "sweeps.md").read_text()
 # The same commands on a few small images, in seconds.
 TINY = {
     "SCALE__WORKERS": "0",
@@ -27,8 +30,8 @@ TINY = {
     "TRACKING__SYSTEM_METRICS": "false",
 }
 QUICK = ("--scale.workers", 0, "--scale.cpus-per-worker", 1, "--training.epochs", 1)
-# What needs data of one's own, a cluster, or time.
-NOT_EVERYDAY = r"--data\.|--storage|workers|imagenet|vgg|--config|--help|\b[A-Z]{3,}\b"
+# What needs data of one's own, a cluster, or time; sweeps need Ray.
+NOT_EVERYDAY = r"--data\.|--storage|workers|imagenet|vgg|--config|--help|\btune\b|\b[A-Z]{3,}\b"
 
 
 def commands(text: str) -> list[str]:
@@ -49,7 +52,8 @@ JOBS = job_commands(README)
 def test_each_job_command_of_the_readme_and_the_docs_is_understood(command, monkeypatch, tmp_path):
     done = []
     monkeypatch.setattr("trainers.cli._call", lambda verb, *given: done.append(verb))
-    monkeypatch.setattr("trainers.verbs.train.find_run", lambda run, experiment, flags: (run, experiment))
+    for find in ("train.find_run", "tune.find_sweep"):
+        monkeypatch.setattr(f"trainers.verbs.{find}", lambda name, experiment, flags: (name, experiment))
     _, path, *arguments = shlex.split(command)
     assert (ROOT / path).is_file()
     if "--help" not in arguments:  # it would end the process
@@ -80,6 +84,31 @@ def of_job(job: str, tiny: Tiny) -> dict[str, str]:
         "cifar10": {"DATA__PATH": str(tiny.things)},
         "pets": {"DATA__PATH": str(tiny.pets), "DATA__IMAGE_SIZE": "32", "TRAINING__BATCH_SIZE": "16"},
     }.get(job, {})
+
+
+def test_each_job_and_each_preset_has_something_to_search():
+    for path in sorted((ROOT / "jobs").glob("*.yaml")):
+        for preset in (None, *config.presets(path)):
+            check(config.load(path, {}, preset))
+
+
+def test_each_section_that_the_page_on_sweeps_shows_is_one(tmp_path):
+    sections = re.findall(r"```yaml\n(.*?)```", SWEEPS, re.DOTALL)
+    assert sections
+    for section in sections:
+        (tmp_path / "job.yaml").write_text(f"name: shown\n{section}")
+        check(config.load(tmp_path / "job.yaml", {}))
+
+
+def test_the_small_sweep_of_the_page_on_sweeps_runs(call, tmp_path):
+    command = next(line for line in job_commands(SWEEPS) if line.startswith("python jobs/spiral.py tune"))
+    quick = {"TRAINERS__TRAINING__EPOCHS": "1", "TRAINERS__SEARCH__TRIALS": "2"}
+    output = call(*shlex.split(command)[2:], job="spiral", **quick).output
+    assert re.search(r"^trial 2/2  #\d  optimizer\.lr \S+  training\.batch_size \d+  accuracy ", output, re.MULTILINE)
+    kept = {path.name for path in tmp_path.glob("runs/sweeps/*/*")}
+    named = set(re.findall(r"`((?:sweep|best|trials)\.\w+)`", SWEEPS))
+    assert named == {"sweep.yaml", "trials.csv", "trials.png", "best.yaml"}
+    assert named < kept
 
 
 def test_the_help_of_a_job_has_every_verb():

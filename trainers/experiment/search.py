@@ -1,12 +1,14 @@
 """Options of a sweep."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from trainers.experiment.section import Count, Section
 
 Number = int | float
+EXPONENT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
 
 
 class Distribution(Section):
@@ -20,6 +22,14 @@ class Distribution(Section):
     uniform: tuple[Number, Number] | None = None
     loguniform: tuple[Number, Number] | None = None
     randint: tuple[int, int] | None = Field(None, description="both ends are among the values")
+
+    @field_validator("choice", "grid")
+    @classmethod
+    def _are_numbers(cls, values: list[Any] | None) -> list[Any] | None:
+        """YAML takes 1e-4 for a text: a number has a point there."""
+        return values and [
+            float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value for value in values
+        ]
 
     @model_serializer(mode="wrap")
     def _only_what_is_given(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

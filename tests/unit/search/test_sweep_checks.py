@@ -5,7 +5,7 @@ import math
 import pytest
 
 from trainers.errors import RequestError
-from trainers.experiment import Experiment
+from trainers.experiment import Distribution, Experiment
 from trainers.search import best_row, check, metric, score_of
 
 RATES = {"optimizer.lr": {"loguniform": [1e-4, 1]}}
@@ -143,3 +143,7 @@ def test_a_trial_is_worth_what_its_best_epoch_is():
     rows = [{"epoch": 1, "best": 1.0}, {"epoch": 2, "best": 1.0}, {"epoch": 3, "best": 0.0}]
     assert best_row(rows) == rows[1]
     assert best_row([]) is None
+
+
+def test_numbers_that_yaml_takes_for_texts_are_numbers():
+    assert Distribution(choice=["1e-4", 0, "1E+2", "mlp", "e3"]).choice == [1e-4, 0, 100.0, "mlp", "e3"]
