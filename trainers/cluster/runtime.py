@@ -18,6 +18,7 @@ SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the coming default; leaves CUDA_VISIBLE_DEVICES alone on CPU workers
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # each run waits about two of these at its end
+    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",  # of ranks that wait for one that has failed
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths, as of weights, are seen from where the job was started
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # trials tell what is to be recorded
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # a sweep goes on from its own record

@@ -15,6 +15,7 @@ from trainers.data.packing import short_hash
 from trainers.engine.world import World
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")
+STEP = 256 * 2**20
 
 
 class Limits:
@@ -76,12 +77,19 @@ def name_of(device: torch.device) -> str:
 
 
 def memory_of(device: torch.device) -> int:
-    """Bytes that this process may use on a device: of the GPU, or of the machine, its cgroup or its address space."""
+    """Bytes that this process may use on a device: of the GPU, or of the machine, its cgroup or its address space.
+
+    In steps of 256 MiB, so that processes with almost the same limit learn from each other.
+    """
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
-        return int(total * torch.cuda.get_per_process_memory_fraction(device))
+        return _rounded(total * torch.cuda.get_per_process_memory_fraction(device))
     allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
     limits = [psutil.virtual_memory().total] + ([] if allowed == resource.RLIM_INFINITY else [allowed])
     with suppress(OSError, ValueError):  # no cgroup, or `max`
         limits.append(int(CGROUP.read_text()))
-    return min(limits)
+    return _rounded(min(limits))
+
+
+def _rounded(total: float) -> int:
+    return int(total) // STEP * STEP
