@@ -10,6 +10,7 @@ image size, channels and fit. The seed, the shares of the splits and the augment
 packs nothing anew.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -18,6 +19,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -124,11 +126,20 @@ def reopen_pack(key: str, data: Data, storage: Path) -> Pack:
 
 
 def load_pack(folder: Path) -> Pack | None:
-    """The pack in `folder`; None if there is none, or none that is whole: `open_pack` says so and packs it again."""
+    """The pack in `folder`; None if there is none, or none that is whole: `open_pack` says so and packs it again.
+
+    It is read and checked once in a process, which may train many times, as long as its files are not written to.
+    """
     try:
-        return _load(folder)
-    except _DamagedError:
+        written = tuple((folder / name).stat().st_mtime_ns for name in (MANIFEST, INDEX, INPUTS))
+        return _load_once(folder, written)
+    except (OSError, _DamagedError):
         return None
+
+
+@lru_cache(maxsize=4)
+def _load_once(folder: Path, written: tuple[int, ...]) -> Pack | None:
+    return _load(folder)
 
 
 def _load(folder: Path) -> Pack | None:
@@ -143,6 +154,8 @@ def _load(folder: Path) -> Pack | None:
         shape = (len(index["names"]), *index["shape"])
         inputs = np.memmap(folder / INPUTS, np.dtype(index["dtype"]), mode="r", shape=shape)
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise MemoryError(f"{folder} cannot be mapped into memory") from None
         raise _DamagedError(f"{Path(str(error.filename)).name}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _DamagedError(str(error)) from error
