@@ -18,7 +18,7 @@ from trainers import config
 from trainers.cluster.known import Sweep
 from trainers.cluster.resources import Resources
 from trainers.data import open_pack
-from trainers.engine import Job, World, work
+from trainers.engine import Job, World, work_alone
 from trainers.errors import TrainersError
 from trainers.events import EpochDone, Event, Failed, Restored, Row, TrialTold
 from trainers.experiment import Experiment, Search
@@ -102,7 +102,8 @@ class Trial(Trainable):
             self._events = self._start()
         for event in self._events:
             if isinstance(event, Restored) and event.history:
-                self._again = deque(event.history)
+                reported = {row["epoch"] for row in self._history}
+                self._again = deque(row for row in event.history if row["epoch"] not in reported)
             if not (isinstance(event, Restored) and self._waited):
                 self._queue.put(TrialTold(self._number, event))
             if isinstance(event, Failed):
@@ -123,7 +124,7 @@ class Trial(Trainable):
 
             return train_in_steps(job, self._resources)
         device = torch.device("cuda", 0) if self._has_gpu else torch.device("cpu")
-        return cast("Generator[Event]", work(job, World(device=device)))
+        return cast("Generator[Event]", work_alone(job, World(device=device)))
 
     def _report(self, row: Row, *, over: bool = False) -> dict[str, Any]:
         self._history = [earlier for earlier in self._history if earlier["epoch"] < row["epoch"]] + [row]

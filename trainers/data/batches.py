@@ -52,26 +52,28 @@ class Samples:
 
 @dataclass(frozen=True)
 class Batch:
-    """One rank's part of a global batch.
+    """One rank's part of a global batch, whose samples are fetched as they are wanted.
 
     Attributes:
-        inputs: as they lie in the pack, bytes [n, H, W, C] or floats [n, D].
-        targets: class numbers [n] or values [n, T].
+        indices: of its samples in the pack [n].
+        places: of its samples in the global batch [n].
         changes: to each image, [n, augment.COLUMNS]; None: none.
+        key: from which RandAugment draws.
         global_size: the global batch's number of samples.
         loader: where it comes from.
         mixed: how it is blended, and its partners; None: not at all.
     """
 
-    inputs: torch.Tensor
-    targets: torch.Tensor
+    indices: torch.Tensor
+    places: torch.Tensor
     changes: torch.Tensor | None
+    key: int
     global_size: int
     loader: "TrainingBatches"
     mixed: "tuple[Blend, Batch] | None" = None
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(self.indices)
 
     def micro_batches(self, size: int | None) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Inputs, augmented and normalised, and targets in parts of nearly equal length m ≤ size.
@@ -87,13 +89,15 @@ class Batch:
             yield blend.inputs(own, others), blend.targets(targets, their_targets, self.loader.classes)
 
     def _parts(self, size: int | None) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        parts = 1 if size is None else -(-len(self) // size)
-        changes = [None] * parts if self.changes is None else self.changes.tensor_split(parts)
-        augment, normalise = self.loader.augment, self.loader.samples.normalise
-        for inputs, targets, change in zip(
-            self.inputs.tensor_split(parts), self.targets.tensor_split(parts), changes, strict=True
-        ):
-            yield augmentation.apply(inputs, change, augment, normalise), targets
+        count = 1 if size is None else -(-len(self) // size)
+        samples, augment = self.loader.samples, self.loader.augment
+        for part in torch.arange(len(self)).tensor_split(count):
+            inputs, targets = samples.take(self.indices[part])
+            if augment.randaugment:
+                seeds = [mix(self.key, place) for place in self.places[part].tolist()]
+                inputs = augmentation.rand_augment(inputs, seeds, augment)
+            changes = None if self.changes is None else self.changes[part].to(samples.device, non_blocking=True)
+            yield augmentation.apply(inputs, changes, augment, samples.normalise), targets
 
 
 class TrainingBatches:
@@ -143,20 +147,15 @@ class TrainingBatches:
             mine = torch.arange(
                 self.rank * len(chosen) // self.world_size, (self.rank + 1) * len(chosen) // self.world_size
             )
-            batch = self._take(chosen, mine, changes, key)
+            batch = self._part(chosen, mine, changes, key)
             blend = draw_blend(len(chosen), self.samples.inputs.shape[1], self.augment, key)
             if blend is not None:
-                batch = replace(batch, mixed=(blend, self._take(chosen, blend.partners[mine], changes, key)))
+                batch = replace(batch, mixed=(blend, self._part(chosen, blend.partners[mine], changes, key)))
             yield batch
 
-    def _take(self, chosen: torch.Tensor, places: torch.Tensor, changes: torch.Tensor | None, key: int) -> Batch:
+    def _part(self, chosen: torch.Tensor, places: torch.Tensor, changes: torch.Tensor | None, key: int) -> Batch:
         """The samples at these places of the global batch, with the changes that are theirs on whichever rank."""
-        inputs, targets = self.samples.take(chosen[places])
-        if self.augment.randaugment:
-            inputs = augmentation.rand_augment(inputs, [mix(key, place) for place in places.tolist()], self.augment)
-        if changes is not None:
-            changes = changes[places].to(self.samples.device, non_blocking=True)
-        return Batch(inputs, targets, changes, len(chosen), self)
+        return Batch(chosen[places], places, None if changes is None else changes[places], key, len(chosen), self)
 
 
 def seeded(*key: int) -> torch.Generator:

@@ -2,9 +2,9 @@
 
 from trainers.engine.checkpoint import CheckpointStore
 from trainers.engine.job import Job, work
-from trainers.engine.local import work_here
+from trainers.engine.local import work_alone, work_here
 from trainers.engine.lr_curve import LrCurve
 from trainers.engine.lr_finder import RangeTest
 from trainers.engine.world import World
 
-__all__ = ["CheckpointStore", "Job", "LrCurve", "RangeTest", "World", "work", "work_here"]
+__all__ = ["CheckpointStore", "Job", "LrCurve", "RangeTest", "World", "work", "work_alone", "work_here"]

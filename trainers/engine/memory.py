@@ -6,6 +6,7 @@ gradients of its micro-batches add up.
 
 import gc
 import json
+import os
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -48,6 +49,10 @@ class TooLarge(WorkError):
     """Not even one sample at a time fits; every rank sees it at the same place."""
 
 
+class OutOfMemory(WorkError):
+    """Memory ran out where nothing can be repeated; what is started again takes smaller parts."""
+
+
 def cause_of(error: BaseException) -> str | None:
     """What ran out, if an error means that memory did."""
     if isinstance(error, torch.OutOfMemoryError):
@@ -81,10 +86,7 @@ class Note:
 
     def write(self, folder: Path) -> None:
         """Writes it, whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
-        aside = folder / f".{NOTE}.{id(self)}"
-        aside.write_text(json.dumps({"failed": self.failed, "cause": self.cause}))
-        aside.replace(folder / NOTE)
+        _write(folder / NOTE, json.dumps({"failed": self.failed, "cause": self.cause}))
 
 
 def was_killed(folder: Path, events: Path | None = None) -> bool:
@@ -98,8 +100,7 @@ def was_killed(folder: Path, events: Path | None = None) -> bool:
     count = next((int(line.split()[1]) for line in found.read_text().splitlines() if line.startswith("oom_kill ")), 0)
     kept = folder / f"oom-kills-{platform.node()}"
     before = int(kept.read_text()) if kept.exists() else count
-    folder.mkdir(parents=True, exist_ok=True)
-    kept.write_text(str(count))
+    _write(kept, str(count))
     return count > before
 
 
@@ -184,7 +185,7 @@ class Memory:
 
         Raises:
             TooLarge: not even one sample fits.
-            WorkError: memory ran out where the others wait already; ranks started again take smaller parts.
+            OutOfMemory: memory ran out where the others wait already.
         """
         while True:
             self._statistics.keep()
@@ -208,11 +209,11 @@ class Memory:
                 self.find(self._rehearse, self._limits)
             _set_random_state(random, self.world.device)
 
-    def out_of(self, cause: str, error: Exception) -> WorkError:
+    def out_of(self, cause: str, error: Exception) -> OutOfMemory:
         """What to raise where memory has run out and nothing can be repeated; notes it for those who start again."""
         Note(self.size, cause).write(self.folder)
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return WorkError(
+        return OutOfMemory(
             f"{cause} ran out with a micro-batch of {self.size}; who goes on takes smaller parts ({first_line})"
         )
 
@@ -262,7 +263,7 @@ class Memory:
         """What ran out, on whichever rank; every rank knows it then.
 
         Raises:
-            WorkError: the others wait elsewhere; this ends them, and the note is for those started in their place.
+            OutOfMemory: the others wait elsewhere; this ends them, and the note is for those started in their place.
         """
         cause = _cause_or_raise(error)
         if self.world.size == 1:
@@ -307,6 +308,14 @@ class _Statistics:
     def restore(self) -> None:
         for group, kept in zip(self._groups, self._kept, strict=True):
             torch._foreach_copy_(group, kept)
+
+
+def _write(file: Path, text: str) -> None:
+    """Whole or not at all, and not torn where several ranks write the same."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    aside.write_text(text)
+    aside.replace(file)
 
 
 def _cause_or_raise(error: Exception) -> str:
