@@ -14,15 +14,14 @@ import torch
 from ray.tune import Trainable
 from ray.util.queue import Queue
 
-from trainers import config
 from trainers.cluster.known import Sweep
 from trainers.cluster.resources import Resources
 from trainers.data import open_pack
 from trainers.engine import Job, World, work_alone
 from trainers.errors import TrainersError
 from trainers.events import EpochDone, Event, Failed, Restored, Row, TrialTold
-from trainers.experiment import Experiment, Search
-from trainers.search import best_row, score_of
+from trainers.experiment import Experiment
+from trainers.search import best_row, score_of, with_options
 
 # What a trial reports after each epoch, besides whether it is over and why it failed.
 SCORE, EPOCH, OVER, CAUSE = "score", "epoch", "over", "cause"
@@ -143,7 +142,7 @@ def job_of(sweep: Sweep, number: int, options: dict[str, Any]) -> Job:
     Raises:
         RequestError: its options do not go together, or its data is not there.
     """
-    base, experiment = sweep.experiment, trial_experiment(sweep, options)
+    base, experiment = sweep.experiment, with_options(sweep.experiment, options)
     shared = _same(base, experiment, "data", "model", "seed", "training.precision")
     unpacked = {"augment", "normalise"}  # options of the data that concern batches alone
     same_pack = experiment.data.model_dump(exclude=unpacked) == base.data.model_dump(exclude=unpacked)
@@ -156,15 +155,6 @@ def job_of(sweep: Sweep, number: int, options: dict[str, Any]) -> Job:
         features=sweep.features if shared else None,
         test=False,
     )
-
-
-def trial_experiment(sweep: Sweep, options: dict[str, Any]) -> Experiment:
-    """The sweep's experiment with a trial's options.
-
-    Raises:
-        RequestError: they do not go together.
-    """
-    return config.change(sweep.experiment.model_copy(update={"search": Search()}), options, "search.space")
 
 
 def report_of(sweep: Sweep, history: Sequence[Row]) -> dict[str, Any]:

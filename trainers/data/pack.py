@@ -27,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.data.bulk import Bulk
-from trainers.data.disk import locked, writing
+from trainers.data.disk import locked, replacing, writing
 from trainers.data.listing import Listing, Progress
-from trainers.data.packing import INDEX, INPUTS, MANIFEST, pack_key, short_hash, sync, write_pack
+from trainers.data.packing import INDEX, INPUTS, MANIFEST, pack_key, short_hash, write_pack
 from trainers.data.source import list_source
 from trainers.data.unreadable import apply_policy
 from trainers.experiment import Data
@@ -190,17 +190,9 @@ def _load_or_build(folder: Path, data: Data, source: Listing | Bulk, progress: P
             return pack
     except _DamagedError as damage:
         log.warning("pack %s is damaged (%s) and is packed again", folder, damage)
-    aside = folder.with_suffix(".part")
     _remove_leftovers(folder.parent)
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    try:
+    with replacing(folder) as aside:
         write_pack(aside, data, source, progress)
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
-        sync(folder.parent)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     pack = _load(folder)
     assert pack is not None
     return pack

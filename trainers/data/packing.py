@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from trainers.data.bulk import Arrays, Bulk
 from trainers.data.decode import Unreadable, decode, fitted
-from trainers.data.disk import require_space
+from trainers.data.disk import require_space, sync
 from trainers.data.listing import Item, Listing, Progress, Split
 from trainers.data.source import channels_of
 from trainers.data.splits import UNSPLIT
@@ -226,12 +226,3 @@ def _write_file(path: Path, content: bytes) -> None:
 def _flush(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def sync(folder: Path) -> None:
-    """Makes the names in a folder last, too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,7 +9,6 @@ in which they run. So features never serve a network whose frozen layers are oth
 import hashlib
 import logging
 import math
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +21,10 @@ from numpy.typing import NDArray
 from trainers.data import Arrays, Bulk, Pack, Progress
 from trainers.data.augment import asked
 from trainers.data.batches import Samples
-from trainers.data.disk import locked, require_space, writing
+from trainers.data.disk import locked, replacing, require_space, writing
 from trainers.data.normalise import Normalise
 from trainers.data.pack import load_pack
-from trainers.data.packing import short_hash, sync, write_pack
+from trainers.data.packing import short_hash, write_pack
 from trainers.engine.learner import choose_dtype
 from trainers.engine.memory import cause_of
 from trainers.errors import WorkError
@@ -149,25 +148,17 @@ def _write(folder: Path, experiment: Experiment, pack: Pack, parts: Iterator[NDA
     """Writes features as a pack of vectors: aside, checksummed, renamed last. Under the lock."""
     if folder.exists():
         log.warning("the features in %s are damaged and are computed again", folder)
-    aside = folder.with_suffix(".part")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    raw = aside / "rows.bin"
+    with replacing(folder) as aside:
+        raw = aside / "rows.bin"
 
-    def load() -> Arrays:
-        with raw.open("wb") as file:
-            for rows in parts:
-                if not file.tell():
-                    require_space(aside, 2 * len(pack.inputs) * rows[0].nbytes)  # these rows, and then the pack
-                file.write(np.ascontiguousarray(rows).data)
-        inputs = np.memmap(raw, np.float32, mode="r").reshape(len(pack.inputs), -1)
-        return Arrays(pack.names, inputs, pack.labels, pack.given)
+        def load() -> Arrays:
+            with raw.open("wb") as file:
+                for rows in parts:
+                    if not file.tell():
+                        require_space(aside, 2 * len(pack.inputs) * rows[0].nbytes)  # these rows, and then the pack
+                    file.write(np.ascontiguousarray(rows).data)
+            inputs = np.memmap(raw, np.float32, mode="r").reshape(len(pack.inputs), -1)
+            return Arrays(pack.names, inputs, pack.labels, pack.given)
 
-    try:
         write_pack(aside, experiment.data, Bulk(pack.classes or ("",), pack.key, load, str(folder)), None)
         raw.unlink()
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
-        sync(folder.parent)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from trainers.experiment import Distribution, Search
+from trainers import config
+from trainers.experiment import Distribution, Experiment, Search
 
 Options = dict[str, Any]
 
@@ -36,6 +37,15 @@ def candidate(space: Mapping[str, Distribution], seed: int, number: int) -> Opti
             number, place = divmod(number, len(distribution.grid))
             values[path] = distribution.grid[place]
     return values
+
+
+def with_options(experiment: Experiment, options: Options) -> Experiment:
+    """What a trial trains: the sweep's experiment with these options, and without what is searched.
+
+    Raises:
+        RequestError: they do not go together.
+    """
+    return config.change(experiment.model_copy(update={"search": Search()}), options, "search.space")
 
 
 def draw(distribution: Distribution, random: np.random.Generator) -> Any:

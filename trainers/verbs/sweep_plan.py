@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from trainers import config
 from trainers.display import Display, Silent
 from trainers.engine.features import compute_features, open_features, why_not
 from trainers.errors import RequestError
 from trainers.experiment import Distribution, Experiment, Search
 from trainers.models import Size
+from trainers.search import with_options
 from trainers.verbs import plan
 from trainers.verbs.plan import Plan
 
@@ -56,14 +56,11 @@ class Ready:
 
 
 def trial_experiment(experiment: Experiment, options: Mapping[str, Any]) -> Experiment:
-    """What a trial trains: the sweep's experiment with these options, and without what is searched.
-
-    Values that do not go together are left as they are: the trial fails by itself and says why.
-    """
-    alone = experiment.model_copy(update={"search": Search()})
+    """What a trial is to train. Values that do not go together are left so: the trial fails by itself and says why."""
     try:
-        return config.change(alone, options, "search.space")
+        return with_options(experiment, dict(options))
     except RequestError:
+        alone = experiment.model_copy(update={"search": Search()})
         for path, value in options.items():
             *sections, name = path.split(".")
             alone = _replaced(alone, sections, name, value)
