@@ -94,12 +94,15 @@ def _save(folder: Path, version: str, name: str) -> None:
 
 
 def _is_drawn(folder: Path) -> bool:
-    marker = folder / _MARKER
-    if marker.exists():
-        return marker.read_text() == VERSION
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RequestError(f"{folder}: was not drawn by this program, so it is left alone; move it away and try again")
-    return False
+    for _ in range(2):  # in between, another process may have put its own in the place of an older version
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return (folder / _MARKER).read_text() == VERSION
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if not any(folder.iterdir()):
+                return False
+        if not folder.exists():
+            return False
+    raise RequestError(f"{folder}: was not drawn by this program, so it is left alone; move it away and try again")
 
 
 def _move_into_place(fresh: Path, folder: Path, old: Path) -> None:
