@@ -131,7 +131,9 @@ def ray_cluster() -> Iterator[tuple[str, str, dict[str, str]]]:
                 _await(f"http://127.0.0.1:{agent}/api/local_raylet_healthz")  # it runs what is submitted
                 yield f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{port}", environment
             finally:
-                started = psutil.Process(head.pid).children(recursive=True)
+                if head.poll() is not None:  # pytest shows it with the failure that this is the cause of
+                    print(f"Ray ended by itself:\n{(Path(folder) / 'start.log').read_text()}")
+                started = psutil.Process(head.pid).children(recursive=True) if head.poll() is None else []
                 head.terminate()
                 head.wait()
                 psutil.wait_procs(started, timeout=20)

@@ -67,6 +67,7 @@ RECIPES = (
     Recipe("catsdogs", None, "photo", (*PHOTOS, "--data.image-size", 16)),
     Recipe("catsdogs", "scratch", "photo", (*PHOTOS, "--data.image-size", 16)),
     Recipe("catsdogs", "squeezenet", "photo", (*PHOTOS, *FRESH, "--data.image-size", 32)),
+    Recipe("catsdogs", "features", "photo", (*PHOTOS, *FRESH, "--data.image-size", 32)),
     Recipe("catsdogs", "resnet18", "photo", (*PHOTOS, *FRESH, "--data.image-size", 32)),
     Recipe("catsdogs", "vgg16", "photo", NO_VGG),
     Recipe("catsdogs", "vgg19", "photo", NO_VGG),
