@@ -1,6 +1,7 @@
 """A generator and a discriminator, each with an optimiser: GANs."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, cast
 
@@ -108,15 +109,12 @@ class Adversarial:
     def rehearse(self, batch: Batch, size: int) -> None:
         """Takes the memory of a step in micro-batches of that size, on this rank alone, and leaves no trace."""
         codes = self._codes(batch, 0)
-        frozen = not next(self.gan.discriminator.parameters()).requires_grad
-        self.gan.discriminator.requires_grad_(True)
-        with rehearsal(self.module, self.world):
+        with self._both_trained(), rehearsal(self.module, self.world):
             # Two passes each: the second finds the gradients of the first in its way.
             self._judge_images(self.networks, batch, codes, size, passes=2)
             self._make_images(self.networks, batch, codes, size, passes=2)
             for network in self.networks.values():
                 make_optimizer(self.options.optimizer, parameter_groups_of(network)).step()
-        self.gan.discriminator.requires_grad_(not frozen)
 
     def end(self, metrics: Mapping[str, float]) -> None:
         """Lets the schedules know."""
@@ -189,7 +187,18 @@ class Adversarial:
 
     def _distribute(self) -> None:
         self.models: dict[str, nn.Module] = dict(self.networks)  # the old wrappers' hooks go before the new ones' come
-        self.models = {name: distribute(network, self.world) for name, network in self.networks.items()}
+        with self._both_trained():
+            self.models = {name: distribute(network, self.world) for name, network in self.networks.items()}
+
+    @contextmanager
+    def _both_trained(self) -> Iterator[None]:
+        """As at the beginning of a step, also in the generator's turn, in which the discriminator is frozen."""
+        trained = next(self.gan.discriminator.parameters()).requires_grad
+        self.gan.discriminator.requires_grad_(True)
+        try:
+            yield
+        finally:
+            self.gan.discriminator.requires_grad_(trained)
 
     def _codes(self, batch: Batch, key: int) -> torch.Tensor:
         """This rank's part of the global batch's noise."""

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from trainers.data.disk import sync
 from trainers.errors import WorkError
 from trainers.events import Row
 from trainers.tasks.bundle import DESCRIPTION, WEIGHTS
@@ -76,11 +77,11 @@ class CheckpointStore:
         }
         (aside / MANIFEST).write_text(json.dumps(manifest, indent=1))
         for file in aside.iterdir():
-            _sync(file)
+            sync(file)
         if final.exists():  # the run was set back to an earlier epoch
             shutil.rmtree(final)
         aside.rename(final)
-        _sync(self.folder)
+        sync(self.folder)
         self._prune(checkpoint)
         return final
 
@@ -138,11 +139,3 @@ def _verified(folder: Path) -> dict[str, Any]:
 def _checksum(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

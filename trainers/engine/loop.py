@@ -165,7 +165,7 @@ class Loop:
 
 
 def find_micro_batch(learner: Learner, batches: TrainingBatches, limits: Callable[[int], Limits]) -> None:
-    """Finds the largest micro-batch that fits on every rank, for what is trained now.
+    """Halves the micro-batch until it fits on every rank, for what is trained now.
 
     Raises:
         TooLarge: not even one sample at a time fits.

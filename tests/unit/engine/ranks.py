@@ -35,6 +35,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 WITH_BATCH_NORM = {"cnn": "images", "dcgan": "adversarial"}
 RANGE_TEST = RangeTest(low=1e-3, high=10.0, steps=40)
+SHORT = "GAN out of memory"
 COUNTED = 7  # samples, which two ranks cannot share evenly
 
 
@@ -51,6 +52,7 @@ def rank(number: int, folder: Path, size: int = 2) -> None:
 def everything(world: World, folder: Path) -> dict[str, Any]:
     """Every case's epochs, a range test, an evaluation, and what networks with BatchNorm end with."""
     results: dict[str, Any] = {name: losses(train(_loop(name, world, folder))) for name in CASES}
+    results[SHORT] = _out_of_memory(world, folder)
     results["range test"] = _range_test(world, folder)
     results["evaluation"] = _evaluation(world, folder)
     results["BatchNorm"] = {name: _weights_with_batch_norm(name, world, folder) for name in WITH_BATCH_NORM}
@@ -62,6 +64,21 @@ def _loop(name: str, world: World, folder: Path):
     weights = _weights(problem, options) if name.startswith("weights") and world.is_first else None
     torch.manual_seed(world.rank)
     return make_loop(problem, folder / name, world, weights=weights, **options)
+
+
+def _out_of_memory(world: World, folder: Path) -> list[dict[str, float]]:
+    """A GAN whose generator runs out of memory in its own turn, once, on the last rank."""
+    loop = make_loop("adversarial", folder / SHORT, world, training={"ema": 0.5})
+    failures = [MemoryError()] if world.rank == world.size - 1 else []
+
+    def run_out(generator, inputs):
+        if failures and generator.training and torch.is_grad_enabled() and loop.learner._step == 2:
+            raise failures.pop()
+
+    loop.learner.gan.generator.register_forward_pre_hook(run_out)
+    rows = train(loop)
+    assert loop.learner.memory.cause == "CPU memory"
+    return losses(rows)
 
 
 def _weights(problem: str, options: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from ranks import CASES, COUNTED, RANGE_TEST, WITH_BATCH_NORM, everything, rank
+from ranks import CASES, COUNTED, RANGE_TEST, SHORT, WITH_BATCH_NORM, everything, rank
 
 from trainers.engine import World
 
@@ -22,7 +22,7 @@ def both(tmp_path_factory):
     return [json.loads((folder / f"{number}.json").read_text()) for number in range(2)]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, SHORT])
 def test_losses_are_those_of_one_process_in_every_epoch(alone, both, case):
     for epochs in (ranks[case] for ranks in both):
         assert len(epochs) == len(alone[case])
