@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LOCKED := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format ui lock clean
@@ -42,8 +43,9 @@ ui: $(STAMP) ## the MLflow UI on the local store, at http://127.0.0.1:5000
 
 lock: $(STAMP) ## resolve the dependencies anew into requirements.lock
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --quiet --upgrade --output-file requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --extra server $(LOCKED) --upgrade --output-file requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra server $(LOCKED) --constraint requirements.lock \
+		--output-file infra/requirements.lock
 
 clean: ## remove the virtual environment and caches; runs/ stays
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build *.egg-info

@@ -1,7 +1,9 @@
 """What all tests share: where real data lies, and what may not be skipped."""
 
 import os
+import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,3 +42,37 @@ def real_data(need) -> Path:
     folder = Path(os.environ.get("TRAINERS_DATA", ROOT.parent / "shared" / "data"))
     need("data", folder.is_dir(), f"there is no real data in {folder} (TRAINERS_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def helm(need) -> str:
+    """Helm, version 3 or 4."""
+    return _program(need, "helm", "helm")
+
+
+@pytest.fixture(scope="session")
+def versitygw(need) -> str:
+    """An S3 server over a folder."""
+    return _program(need, "s3", "versitygw")
+
+
+@pytest.fixture(scope="session")
+def browser(need) -> str:
+    """Chromium."""
+    return _program(need, "browser", "chromium")
+
+
+@pytest.fixture(scope="session")
+def docker(need) -> str:
+    """The client of a Docker engine that runs."""
+    # TRAINERS_DOCKER: where another program of that name comes first on the PATH.
+    client = _program(need, "docker", os.environ.get("TRAINERS_DOCKER", "docker"))
+    answer = subprocess.run([client, "info"], capture_output=True, text=True, timeout=30)
+    need("docker", answer.returncode == 0, "no Docker engine answers")
+    return client
+
+
+def _program(need: Callable[[str, bool, str], None], name: str, program: str) -> str:
+    found = shutil.which(program)
+    need(name, found is not None, f"{program} is not on the PATH")
+    return str(found)

@@ -26,7 +26,14 @@ class Scale(Section):
 class Storage(Section):
     """Where things are kept."""
 
-    path: str = Field("runs", description="folder for packs, checkpoints and the local MLflow store")
+    path: str = Field(
+        "runs", description="for packs, checkpoints, runs and the local MLflow store: a folder, or s3://bucket/prefix"
+    )
+    cache: str | None = Field(
+        None,
+        description="with a path on S3, the folder of each machine for packs and what is fetched; unset, "
+        "~/.cache/trainers",
+    )
 
 
 class Tracking(Section):
