@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 LOCKED := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format ui lock clean
+.PHONY: help setup demo test check format ui image up down logs kind-up kind-down chart-docs lock clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 setup: $(STAMP) ## make .venv with the pinned dependencies (once; about 3 minutes, 6.5 GB)
 
@@ -40,6 +40,27 @@ format: $(STAMP) ## bring the code into shape
 
 ui: $(STAMP) ## the MLflow UI on the local store, at http://127.0.0.1:5000
 	@$(BIN)/trainers ui
+
+image: ## build the image of the service (Docker; about 3 minutes, 7 GB)
+	@infra/build.sh
+
+up: ## start the service on this host, in containers, and say how to use it (GPU=1: with GPUs)
+	@infra/stack.sh up
+
+down: ## stop it; data stays (DATA=delete: it does not)
+	@infra/stack.sh down
+
+logs: ## follow what it says (SERVICE=head: of one part)
+	@infra/stack.sh logs
+
+kind-up: ## bring the service up in a kind cluster on this host (kind, kubectl, helm)
+	@infra/kind/up.sh
+
+kind-down: ## delete that cluster with its data
+	@infra/kind/down.sh
+
+chart-docs: $(STAMP) ## make the table of values in the chart's README
+	@$(BIN)/python helm/docs.py
 
 lock: $(STAMP) ## resolve the dependencies anew into requirements.lock
 	@$(BIN)/python -m pip install --quiet uv
