@@ -1,4 +1,4 @@
-"""What came out of a run, for scripts: the JSON object of `--summary FILE`."""
+"""What came out of a run, for scripts: the JSON object of `--summary FILE`, or of the last line with `--summary -`."""
 
 import json
 import time
@@ -8,6 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trainers.errors import RequestError
+
+STDOUT = Path("-")
+MARK = "summary "  # what the line begins with
 PHASES = ("plan", "pack", "start", "train", "evaluate", "register", "total")
 
 
@@ -53,9 +57,26 @@ class Summary:
             self.seconds[name] = (self.seconds[name] or 0.0) + time.perf_counter() - started
 
     def write(self, path: Path | None) -> None:
-        """Writes the object, whole or not at all."""
+        """Writes the object, to `-` as a line `summary {…}`."""
         self.seconds["total"] = time.perf_counter() - self._started
-        if path is not None:
-            aside = path.with_name(f".{path.name}.tmp")
-            aside.write_text(json.dumps(asdict(self), indent=2) + "\n")
-            aside.replace(path)
+        write(asdict(self), path)
+
+
+def check_place(path: Path | None) -> None:
+    """Checks early that a summary can be written.
+
+    Raises:
+        RequestError: its folder is not there.
+    """
+    if path not in (None, STDOUT) and not path.absolute().parent.is_dir():
+        raise RequestError(f"--summary: no folder {path.parent} to write into")
+
+
+def write(summary: dict[str, Any], path: Path | None) -> None:
+    """Writes a summary's object to a file, whole or not at all; to `-` as a line `summary {…}` of standard output."""
+    if path == STDOUT:
+        print(MARK + json.dumps(summary), flush=True)  # noqa: T201
+    elif path is not None:
+        aside = path.with_name(f".{path.name}.tmp")
+        aside.write_text(json.dumps(summary, indent=2) + "\n")
+        aside.replace(path)

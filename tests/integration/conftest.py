@@ -24,7 +24,9 @@ def start(tmp_path) -> Iterator[Callable[..., Running]]:
     """Starts a job in this test's folder; what still runs at the test's end is ended."""
     running = []
 
-    def start_job(*arguments: object, cwd: Path = tmp_path, job: str = "catsdogs", **environment: str) -> Running:
+    def start_job(
+        *arguments: object, cwd: Path = tmp_path, job: str | Path = "catsdogs", **environment: str
+    ) -> Running:
         running.append(Running(arguments, cwd, job, **environment))
         return running[-1]
 

@@ -46,12 +46,18 @@ def draw_photos(folder: Path, count: int = 60) -> Path:
 
 
 class Running:
-    """A job that runs; its output is read line by line as it comes."""
+    """A job that runs; its output is read line by line as it comes.
 
-    def __init__(self, arguments: Sequence[object], cwd: Path, job: str = "catsdogs", **environment: str) -> None:
+    Args:
+        job: its name, or its file.
+    """
+
+    def __init__(
+        self, arguments: Sequence[object], cwd: Path, job: str | Path = "catsdogs", **environment: str
+    ) -> None:
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, str(JOBS / f"{job}.py"), *map(str, arguments)],
+            [sys.executable, str(JOBS / f"{job}.py" if isinstance(job, str) else job), *map(str, arguments)],
             cwd=cwd,
             env=clean_environment() | environment,
             stdout=subprocess.PIPE,
@@ -115,9 +121,13 @@ def run_here(job: str, *arguments: object, cwd: Path, code: int = 0) -> str:
 
 
 @contextlib.contextmanager
-def ray_cluster() -> Iterator[tuple[str, str, dict[str, str]]]:
-    """A Ray cluster as an administrator starts it: its dashboard, its address, and an environment to use it in."""
-    environment = clean_environment() | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+def ray_cluster(**settings: str) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """A Ray cluster as an administrator starts it: its dashboard, its address, and an environment to use it in.
+
+    Args:
+        settings: of its environment, such as RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="…".
+    """
+    environment = clean_environment() | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"} | settings
     port, dashboard, client, agent = _free_ports(4)
     # Not in tmp_path: a socket's path may have no more than 107 characters.
     with tempfile.TemporaryDirectory(prefix="ray-") as folder:

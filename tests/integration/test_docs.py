@@ -31,7 +31,7 @@ TINY = {
 }
 QUICK = ("--scale.workers", 0, "--scale.cpus-per-worker", 1, "--training.epochs", 1)
 # What needs data of one's own, a cluster, or time; sweeps need Ray.
-NOT_EVERYDAY = r"--data\.|--storage|workers|imagenet|vgg|--config|--help|\btune\b|\b[A-Z]{3,}\b"
+NOT_EVERYDAY = r"--on\b|--data\.|--storage|workers|imagenet|vgg|--config|--help|\btune\b|\b[A-Z]{3,}\b"
 
 
 def commands(text: str) -> list[str]:
@@ -51,7 +51,8 @@ JOBS = job_commands(README)
 @pytest.mark.parametrize("command", dict.fromkeys(line for page in PAGES for line in job_commands(page.read_text())))
 def test_each_job_command_of_the_readme_and_the_docs_is_understood(command, monkeypatch, tmp_path):
     done = []
-    monkeypatch.setattr("trainers.cli._call", lambda verb, *given: done.append(verb))
+    monkeypatch.setattr("trainers.cli.job._call", lambda verb, *given: done.append(verb))
+    monkeypatch.setattr("trainers.verbs.remote.send", lambda where, command, *given: done.append(command.verb) or 0)
     for find in ("train.find_run", "tune.find_sweep"):
         monkeypatch.setattr(f"trainers.verbs.{find}", lambda name, experiment, flags: (name, experiment))
     _, path, *arguments = shlex.split(command)

@@ -1,27 +1,23 @@
 """Images in a real HTTP server that speaks S3's protocol (moto), read through boto3 as in production."""
 
+import contextlib
 import gzip
 import math
 import socket
 import struct
-import threading
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from urllib.request import ProxyHandler, Request, build_opener
 
-import boto3
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 from PIL import Image
+from s3server import KEY, SECRET, moto, refusing
 
 from trainers.data.files import fetch_object, open_files
 from trainers.data.pack import open_pack
 from trainers.errors import RequestError, WorkError
 from trainers.experiment import Data
-
-SECRET = "do-not-print-this"
 
 
 def photo(seed):
@@ -35,29 +31,16 @@ PHOTOS = {f"train/{name}.{number}.jpg": photo(number) for name in ("cat", "dog")
 
 @pytest.fixture(scope="module")
 def server():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
+    with moto() as server:
+        yield server
 
 
 @pytest.fixture
-def s3(server, monkeypatch, tmp_path):
+def s3(server, monkeypatch):
     """A client of the server, with the bucket `photos`; the environment leads to it and nowhere else."""
-    environment = {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "someone",
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": str(tmp_path / "none"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1",
-    }
-    for name, value in environment.items():
+    for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    client = boto3.client("s3")
+    client = server.client
     client.create_bucket(Bucket="photos")
     for name, content in PHOTOS.items():
         client.put_object(Bucket="photos", Key=f"some/dogs-vs-cats/{name}", Body=content)
@@ -71,32 +54,10 @@ def s3(server, monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def refusing(monkeypatch):
+def refused(monkeypatch):
     """A function that points the environment at a server which answers everything with one status and S3 error code."""
-    servers = []
-
-    def start(status, code):
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body if self.command == "GET" else b"")
-
-            do_HEAD = do_GET
-
-            def log_message(self, *arguments):
-                pass
-
-        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{servers[-1].server_port}")
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with contextlib.ExitStack() as servers:
+        yield lambda *answer: monkeypatch.setenv("AWS_ENDPOINT_URL", servers.enter_context(refusing(*answer)))
 
 
 def data(url, **options):
@@ -109,7 +70,7 @@ def one_line(url, tmp_path):
     message = str(caught.value)
     assert "\n" not in message
     assert SECRET not in message
-    assert "someone" not in message
+    assert KEY not in message
     assert url in message
     return message
 
@@ -213,16 +174,18 @@ def test_a_profile_that_does_not_exist_is_told_in_one_line(s3, tmp_path, monkeyp
         (403, "InvalidAccessKeyId", "does not accept the keys (InvalidAccessKeyId)"),
         (403, "SignatureDoesNotMatch", "does not accept the keys (SignatureDoesNotMatch)"),
         (400, "ExpiredToken", "does not accept the keys (ExpiredToken)"),
-        (503, "SlowDown", "answers SlowDown"),
+        (503, "SlowDown", "too busy or not ready (it answers SlowDown, 3 times)"),
+        (403, "RequestTimeTooSkewed", "has another time than this machine"),
+        (418, "Teapot", "answers Teapot"),
     ],
 )
-def test_what_the_server_refuses_is_told_in_one_line(s3, tmp_path, refusing, status, code, expected):
-    refusing(status, code)
+def test_what_the_server_refuses_is_told_in_one_line(s3, tmp_path, refused, status, code, expected):
+    refused(status, code)
     assert expected in one_line("s3://photos/some", tmp_path)
 
 
-def test_a_zip_that_may_not_be_read_is_told_in_one_line(s3, tmp_path, refusing):
-    refusing(403, "")
+def test_a_zip_that_may_not_be_read_is_told_in_one_line(s3, tmp_path, refused):
+    refused(403, "")
     assert "access denied by 127.0.0.1" in one_line("s3://photos/packed/photos.zip", tmp_path)
 
 
@@ -231,7 +194,7 @@ def authorising(server):
     """The server checks keys while the test runs."""
 
     def check_after(requests):
-        url, headers = f"{server}/moto-api/reset-auth", {"Content-Type": "text/plain"}
+        url, headers = f"{server.url}/moto-api/reset-auth", {"Content-Type": "text/plain"}
         request = Request(url, data=requests, headers=headers, method="POST")
         build_opener(ProxyHandler({})).open(request).close()
 
@@ -245,13 +208,13 @@ def test_keys_that_the_server_does_not_know_are_told_in_one_line(s3, tmp_path, a
 
 
 def test_a_server_that_goes_away_while_packing_is_failed_work_in_one_line(s3, tmp_path, monkeypatch):
-    other = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)  # serves the same data
-    other.start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*other.get_host_and_port()))
+    running = contextlib.ExitStack()
+    other = running.enter_context(moto())  # serves the same data
+    monkeypatch.setenv("AWS_ENDPOINT_URL", other.url)
 
     def stop(done, total, what):
         if what == "packing" and done == 1:
-            other.stop()
+            running.close()
 
     for number in range(100):  # more than are read ahead
         s3.put_object(Bucket="photos", Key=f"long/cat.{number}.jpg", Body=PHOTOS["train/cat.0.jpg"])

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "reports": set(),
     "search": set(),
 }
-GROUND = {"catalogue", "experiment", "config", "errors", "events", "summary", "display", "garbage"}
+GROUND = {"catalogue", "experiment", "config", "errors", "events", "summary", "display", "garbage", "storage"}
 ONLY_IN = {"ray": "cluster", "mlflow": "tracking"}
 
 

@@ -7,6 +7,7 @@ from ray.exceptions import OutOfMemoryError
 
 from trainers.cluster.killed import NoteKilled, by_monitor
 from trainers.engine.memory import KILLED, Note
+from trainers.storage import Mirror
 
 # As Ray 2.60 words it
 LOST = (
@@ -32,7 +33,7 @@ def test_the_memory_monitors_choice_is_told_from_any_other_lost_process(error, e
 
 
 def test_the_workers_in_its_place_find_a_note(tmp_path):
-    watch = NoteKilled(tmp_path)
+    watch = NoteKilled(Mirror(tmp_path, None))
     watch.after_exception(None, {0: RuntimeError(LOST)})
     assert Note.read(tmp_path) is None
     watch.after_exception(None, {0: RuntimeError(LOST), 1: OutOfMemoryError(CHOSEN)})

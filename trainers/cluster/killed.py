@@ -1,14 +1,16 @@
 """Workers that were killed because their machine ran out of memory: those in their place are told."""
 
 import logging
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import ray  # noqa: F401  # first, and waited for: another thread may be importing it
 from ray.exceptions import OutOfMemoryError
 from ray.train import UserCallback
 
-from trainers.engine.memory import KILLED, Note
+from trainers.engine.memory import KILLED, NOTE, Note
+from trainers.errors import WorkError
+from trainers.storage import Mirror
 
 log = logging.getLogger("trainers")
 
@@ -23,13 +25,20 @@ class NoteKilled(UserCallback):
     The Linux kernel's killer tells nobody; see `trainers.engine.memory.was_killed` for that.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, run: Mirror) -> None:
+        self.run = run
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         """Called by Ray Train's controller before it starts the workers again."""
         if any(by_monitor(error) for error in worker_exceptions.values()):
-            Note(0, KILLED).write(self.folder)
+            note_killed(self.run)
+
+
+def note_killed(run: Mirror) -> None:
+    """Leaves the note, also for workers on other machines if storage is on S3."""
+    Note(0, KILLED).write(run.folder)
+    with suppress(WorkError):  # then those on other machines may be killed once more
+        run.push_file(NOTE)
 
 
 def by_monitor(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from trainers.events import Row
 from trainers.experiment import Experiment
+from trainers.storage import Mirror
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,7 @@ class Sweep:
     def folder(self, number: int) -> Path:
         """Where everything of a trial lies."""
         return self.storage / "training" / f"{self.name}-{number:03d}"
+
+    def mirror(self, number: int) -> Mirror:
+        """The same with its copy, if storage is on S3."""
+        return Mirror.of(self.experiment.storage, self.storage, self.folder(number))

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -49,12 +50,13 @@ class Runtime:
     Args:
         workers: how many workers a local Ray must have room for at least.
         verbose: let Ray speak.
+        check: what is to be tried of a cluster as soon as it was joined; raises RequestError.
     """
 
-    def __init__(self, workers: int | None, *, verbose: bool) -> None:
+    def __init__(self, workers: int | None, *, verbose: bool, check: Callable[[], None] | None = None) -> None:
         self.address = os.environ.get("RAY_ADDRESS")
         self.verbose = verbose
-        self._workers = workers
+        self._workers, self._check = workers, check
         self._error: BaseException | None = None
         self._up, self._end = threading.Event(), threading.Event()
         for name, value in self._settings().items():
@@ -63,14 +65,14 @@ class Runtime:
         self._thread.start()
 
     def wait(self) -> None:
-        """Waits until Ray is up.
+        """Waits until Ray is up, and a cluster was checked.
 
         Raises:
-            RequestError: the cluster at RAY_ADDRESS cannot be joined.
+            RequestError: the cluster at RAY_ADDRESS cannot be joined, or does not pass its check.
         """
         self._up.wait()
         if self._error is not None:
-            if self.address:
+            if self.address and not isinstance(self._error, RequestError):
                 cause = str(self._error).strip().splitlines()[0] if str(self._error).strip() else repr(self._error)
                 raise RequestError(f"RAY_ADDRESS: cannot join the Ray cluster at {self.address}: {cause}") from None
             raise self._error
@@ -106,6 +108,8 @@ class Runtime:
                 if not self.verbose:
                     logging.getLogger("ray").setLevel(logging.ERROR)
                 ray.init(**self._options())
+            if self.address and self._check:
+                self._check()
         except BaseException as error:
             self._error = error
         self._up.set()

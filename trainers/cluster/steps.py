@@ -3,8 +3,7 @@
 from collections.abc import Generator
 from contextlib import suppress
 
-from ray.util.queue import Queue
-
+from trainers.cluster.news import make_queue
 from trainers.cluster.resources import Resources
 from trainers.cluster.training import STOP, train_on_ray
 from trainers.engine import Job
@@ -20,7 +19,7 @@ def train_in_steps(job: Job, resources: Resources) -> Generator[Event]:
     Raises:
         WorkError: as `train_on_ray`.
     """
-    gate = Queue(actor_options={"num_cpus": 0})
+    gate = make_queue()
     events = train_on_ray(job, resources, gate)
     try:
         for event in events:

@@ -24,15 +24,16 @@ from ray.tune.callback import Callback
 from ray.tune.experiment import Trial as TuneTrial
 from ray.util.queue import Queue
 
-from trainers.cluster.killed import by_monitor
+from trainers.cluster.killed import by_monitor, note_killed
 from trainers.cluster.known import Known, Sweep
+from trainers.cluster.news import make_queue
 from trainers.cluster.resources import Resources
 from trainers.cluster.schedulers import scheduler_of
 from trainers.cluster.searcher import Numbers
 from trainers.cluster.trial import CAUSE, OVER, Trial
-from trainers.engine.memory import KILLED, Note
 from trainers.errors import WorkError
 from trainers.events import SweepEvent, TrialEnded, TrialStarted
+from trainers.storage import Mirror, on_s3
 
 __all__ = ["Known", "Sweep", "sweep_on_ray"]
 
@@ -58,7 +59,7 @@ def sweep_on_ray(sweep: Sweep, resources: Resources, concurrent: int) -> Iterato
     searcher = Numbers(sweep)
     if not len(searcher):
         return iter(())
-    queue = Queue(actor_options={"num_cpus": 0})
+    queue = make_queue()
     teller = _Teller(queue, sweep)
     failure: list[BaseException] = []
 
@@ -91,11 +92,28 @@ def _events(
         raise WorkError(f"the sweep failed: {lines[-1]} (--log.level debug shows all)") from failure[0]
 
 
+def _place(sweep: Sweep) -> dict[str, Any]:
+    """Where Ray Tune keeps what it hands from trial to trial, perhaps between machines: with pbt, checkpoints."""
+    if not _hands_over_s3(sweep):
+        return {"storage_path": str(sweep.storage / "ray")}
+    from trainers.storage.s3 import for_arrow
+
+    filesystem, path = for_arrow(f"{sweep.experiment.storage.path.rstrip('/')}/ray")
+    return {"storage_path": path, "storage_filesystem": filesystem}
+
+
 def _remove_leftovers(sweep: Sweep) -> None:
     """Removes what Ray keeps of a sweep and its trials, from which nothing goes on."""
     kept = sweep.storage / "ray"
     for folder in (kept / sweep.name, *kept.glob(f"{sweep.name}-[0-9]*")):
         shutil.rmtree(folder, ignore_errors=True)
+    if _hands_over_s3(sweep):
+        with suppress(WorkError):  # the sweep does not depend on it
+            Mirror.of(sweep.experiment.storage, sweep.storage, kept / sweep.name).remove()
+
+
+def _hands_over_s3(sweep: Sweep) -> bool:
+    return sweep.experiment.search.scheduler == "pbt" and on_s3(sweep.experiment.storage)
 
 
 def _tuner(sweep: Sweep, resources: Resources, concurrent: int, searcher: Numbers, teller: "_Teller") -> Tuner:
@@ -118,7 +136,7 @@ def _tuner(sweep: Sweep, resources: Resources, concurrent: int, searcher: Number
         ),
         run_config=RunConfig(
             name=sweep.name,
-            storage_path=str(sweep.storage / "ray"),
+            **_place(sweep),
             callbacks=[teller],
             failure_config=FailureConfig(max_failures=experiment.scale.max_failures),
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False, num_to_keep=4),
@@ -171,7 +189,7 @@ class _Teller(Callback):
     def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """A trial's process was lost, and another goes on in its place: with smaller parts where memory was why."""
         if by_monitor(RuntimeError("\n".join(_error_of(trial)))):
-            Note(0, KILLED).write(self._sweep.folder(trial.config["number"]))
+            note_killed(self._sweep.mirror(trial.config["number"]))
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """A trial's process was lost too often."""

@@ -12,6 +12,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Queue
 
 from trainers.cluster.killed import NoteKilled
+from trainers.cluster.news import make_queue
 from trainers.cluster.resources import Resources
 from trainers.engine import Job, World, work
 from trainers.errors import TrainersError, WorkError
@@ -33,7 +34,7 @@ def train_on_ray(job: Job, resources: Resources, gate: Queue | None = None) -> I
     Raises:
         WorkError: more workers died than may, or one raised an error.
     """
-    queue = Queue(actor_options={"num_cpus": 0})
+    queue = make_queue()
     failure: list[BaseException] = []
 
     def fit() -> None:
@@ -75,7 +76,7 @@ def _trainer(job: Job, resources: Resources, queue: Queue, gate: Queue | None) -
             name=job.folder.name,
             storage_path=str(job.storage / "ray"),
             failure_config=FailureConfig(max_failures=options.scale.max_failures),
-            callbacks=[NoteKilled(job.folder)],  # type: ignore[list-item]
+            callbacks=[NoteKilled(job.mirror)],  # type: ignore[list-item]
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             logging_config=LoggingConfig(log_level="DEBUG" if options.log.level == "debug" else "ERROR"),
         ),

@@ -3,7 +3,6 @@
 import gc
 import logging
 import math
-import shutil
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import suppress
@@ -17,11 +16,12 @@ from ray.util.queue import Queue
 from trainers.cluster.known import Sweep
 from trainers.cluster.resources import Resources
 from trainers.data import open_pack
-from trainers.engine import Job, World, work_alone
+from trainers.engine import CheckpointStore, Job, World, work_alone
 from trainers.errors import TrainersError
 from trainers.events import EpochDone, Event, Failed, Restored, Row, TrialTold
 from trainers.experiment import Experiment
 from trainers.search import best_row, score_of, with_options
+from trainers.storage import on_s3
 
 # What a trial reports after each epoch, besides whether it is over and why it failed.
 SCORE, EPOCH, OVER, CAUSE = "score", "epoch", "over", "cause"
@@ -74,7 +74,10 @@ class Trial(Trainable):
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Copies the trial's own checkpoints, for another to go on with; pbt alone asks for it."""
-        shutil.copytree(self._checkpoints, Path(checkpoint_dir) / "checkpoints")
+        if on_s3(self._sweep.experiment.storage):
+            self.cleanup()  # then they are all there, wherever its ranks are; it goes on as one that had to wait
+            self._waited = True
+        self._store.copy_to(Path(checkpoint_dir) / "checkpoints")
         (Path(checkpoint_dir) / NUMBER).write_text(str(self._number))
 
     def load_checkpoint(self, checkpoint: Any) -> None:
@@ -82,8 +85,7 @@ class Trial(Trainable):
         if int((Path(checkpoint) / NUMBER).read_text()) == self._number:
             self._waited = True
             return
-        shutil.rmtree(self._checkpoints, ignore_errors=True)
-        shutil.copytree(Path(checkpoint) / "checkpoints", self._checkpoints)
+        self._store.replace(Path(checkpoint) / "checkpoints")
 
     @property
     def _has_gpu(self) -> bool:
@@ -91,8 +93,8 @@ class Trial(Trainable):
         return self._resources.gpu and self._resources.workers <= 1
 
     @property
-    def _checkpoints(self) -> Path:
-        return self._sweep.folder(self._number) / "checkpoints"
+    def _store(self) -> CheckpointStore:
+        return CheckpointStore.of(self._sweep.experiment, self._sweep.storage, self._sweep.folder(self._number), {})
 
     def _step(self) -> dict[str, Any]:
         if self._again:

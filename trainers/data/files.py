@@ -100,11 +100,11 @@ def require_images(files: Files) -> Files:
     raise RequestError(f"data.path: no images in {files.place} (files ending in {' '.join(sorted(IMAGE_SUFFIXES))})")
 
 
-def fetch_object(url: str, folder: Path) -> Path:
-    """An s3:// object as a file in `folder`, downloaded once; RequestError if it cannot be had."""
+def fetch_object(url: str, folder: Path, option: str = "model.weights") -> Path:
+    """An s3:// object as a file in `folder`, downloaded once; RequestError, naming the option, if it cannot be had."""
     from trainers.data.s3 import fetch
 
-    return fetch(url, folder)
+    return fetch(url, folder, option)
 
 
 def open_local(path: Path, place: str) -> Files:

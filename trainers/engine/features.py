@@ -81,6 +81,19 @@ def compute_features(
     return folder
 
 
+def features_here(folder: Path, experiment: Experiment, pack: Pack, storage: Path, device: torch.device) -> Path:
+    """The folder with features that the driver has computed, if this machine has it; else that of its own, computed.
+
+    They are the same but for rounding.
+
+    Raises:
+        RequestError: as `compute_features`.
+    """
+    if load_pack(folder) is not None:
+        return folder
+    return compute_features(experiment, pack, storage, device) or folder
+
+
 def open_features(folder: Path) -> NDArray[np.float32]:
     """The features in a folder, [N, D], mapped from disk, read-only, in the order of the pack's samples.
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -14,17 +15,19 @@ from trainers.data.batches import Samples, TrainingBatches
 from trainers.data.normalise import Normalise
 from trainers.engine.adversarial import Adversarial
 from trainers.engine.checkpoint import CheckpointStore
-from trainers.engine.features import on_features
+from trainers.engine.features import features_here, on_features
 from trainers.engine.learner import Learner
 from trainers.engine.limits import Limits
 from trainers.engine.loop import Diverged, Loop, find_micro_batch
 from trainers.engine.lr_finder import RangeTest, run_range_test
-from trainers.engine.memory import CAUSES, KILLED, Memory, Note, TooLarge, cause_of, was_killed
+from trainers.engine.memory import CAUSES, KILLED, NOTE, Memory, Note, OutOfMemory, TooLarge, cause_of, was_killed
 from trainers.engine.supervised import Supervised
 from trainers.engine.world import World
+from trainers.errors import WorkError
 from trainers.events import Event, Failed, Restored, Tested
 from trainers.experiment import Experiment
 from trainers.models import Built, build, resolve_weights
+from trainers.storage import Mirror
 from trainers.tasks import Classifier, describe, load_predictor, make_task, outputs_of
 
 
@@ -41,6 +44,11 @@ class Job:
     features: Path | None = None  # what the frozen layers make of the pack: only the rest is run
     test: bool = True  # the best weights, at the end
 
+    @property
+    def mirror(self) -> Mirror:
+        """The run's folder, and its copy if storage is on S3."""
+        return Mirror.of(self.experiment.storage, self.storage, self.folder)
+
 
 def work(job: Job, world: World) -> Iterator[Event]:
     """Trains a job to its end as one rank, and yields what there is to tell; rank 0's is the whole story.
@@ -52,15 +60,54 @@ def work(job: Job, world: World) -> Iterator[Event]:
         # Resumed runs are to be the same bit for bit, so no algorithm is chosen by a race.
         torch.backends.cudnn.deterministic = True
     pack = reopen_pack(job.pack_key, options.data, job.storage)
+    with CheckpointStore.of(options, job.storage, job.folder, describe(options, pack)) as store:
+        loop, test, missing = _loop(job, pack, store, world)
+        yield Restored(len(loop.history), loop.history, missing)
+        try:
+            yield from _train(job, loop, world)
+        except (Diverged, TooLarge) as error:
+            # All ranks stop here together; raising would only have Ray start them again to the same end.
+            yield Failed(str(error))
+            return
+        except OutOfMemory:
+            with suppress(WorkError):  # then only ranks on this machine know of it, and another may run out again
+                job.mirror.push_file(NOTE)
+            raise
+        store.finish()  # the best weights may be those of the last epoch
+        if job.test and job.range_test is None:
+            yield _test_best(loop, test)
+
+
+def _train(job: Job, loop: Loop, world: World) -> Iterator[Event]:
+    learner = loop.learner
+    try:
+        _heed(job.mirror, learner, loop.limits, world)
+        if job.range_test is None:
+            yield from loop.run()
+            return
+        learner.begin(0)
+        find_micro_batch(learner, loop.batches, loop.limits)
+        yield from run_range_test(job.range_test, cast("Supervised", learner), loop.batches, world, job.experiment.seed)
+    except Exception as error:
+        if (cause := cause_of(error)) is None:
+            raise
+        # Between the passes, as in the optimiser's first step.
+        raise learner.memory.out_of(cause, error) from None
+
+
+def _loop(job: Job, pack: Pack, store: CheckpointStore, world: World) -> tuple[Loop, torch.Tensor, tuple[str, ...]]:
+    """The loop as it was after the last sound checkpoint, the samples [n] of the test split, and the parameters that
+    the weights file lacks."""
+    options = job.experiment
     splits = splits_of(pack, options.data, options.seed)
-    store = CheckpointStore(job.folder / "checkpoints", describe(options, pack))
     torch.manual_seed(options.seed)
     last = world.from_first(store.latest() if world.is_first else 0)
     # DDP gives every rank the parameters of rank 0, so rank 0 alone needs the file.
     weights = resolve_weights(options.model, job.storage) if world.is_first and not last else None
     built = build(options.model, pack.shape, outputs_of(pack), weights, task=options.task)
     if job.features is not None:
-        built, pack = on_features(built, pack, job.features)
+        folder = features_here(job.features, options, pack, job.storage, world.device)
+        built, pack = on_features(built, pack, folder)
     if options.scale.sync_batchnorm and world.size > 1:
         built = replace(built, module=nn.SyncBatchNorm.convert_sync_batchnorm(built.module))
     batches = _batches(options, pack, splits, world)
@@ -69,26 +116,7 @@ def work(job: Job, world: World) -> Iterator[Event]:
     loop = Loop(options, learner, batches, torch.from_numpy(splits.validation), world, store, limits)
     if last:
         loop.restore(store.load(last))
-    yield Restored(last, loop.history, built.missing)
-    try:
-        _heed(job.folder, learner, limits, world)
-        if job.range_test is not None:
-            learner.begin(0)
-            find_micro_batch(learner, batches, limits)
-            yield from run_range_test(job.range_test, cast("Supervised", learner), batches, world, options.seed)
-            return
-        yield from loop.run()
-    except (Diverged, TooLarge) as error:
-        # All ranks stop here together; raising would only have Ray start them again to the same end.
-        yield Failed(str(error))
-        return
-    except Exception as error:
-        if (cause := cause_of(error)) is None:
-            raise
-        # Between the passes, as in the optimiser's first step.
-        raise learner.memory.out_of(cause, error) from None
-    if job.test:
-        yield _test_best(loop, torch.from_numpy(splits.test))
+    return loop, torch.from_numpy(splits.test), built.missing
 
 
 def _batches(options: Experiment, pack: Pack, splits: Splits, world: World) -> TrainingBatches:
@@ -114,6 +142,7 @@ def _learner(job: Job, built: Built, batches: TrainingBatches, world: World) -> 
     if options.task == "adversarial":
         classifier = None
         if world.is_first and job.classifier is not None:
+            Mirror.of(options.storage, job.storage, job.classifier).pull()
             classifier = cast("Classifier", load_predictor(job.classifier, world.device))
         return Adversarial(options, built, samples, classifier, world, memory, steps=batches.steps)
     return Supervised(options, built, make_task(options), samples, world, memory, steps=batches.steps)
@@ -137,12 +166,14 @@ def _limits(job: Job, pack: Pack, learner: Learner, world: World) -> Callable[[i
     return lambda trained: Limits(job.storage / "limits", {**needs, "trained": trained}, world)
 
 
-def _heed(folder: Path, learner: Learner, limits: Callable[[int], Limits], world: World) -> None:
+def _heed(run: Mirror, learner: Learner, limits: Callable[[int], Limits], world: World) -> None:
     """Takes smaller parts than those with which memory ran out before the ranks were started again.
 
     Raises:
         TooLarge: there are none.
     """
+    folder = run.folder
+    run.pull_file(NOTE)
     note = Note.read(folder) or Note(0, "")
     if was_killed(folder):
         note = Note(0, KILLED)
@@ -153,6 +184,7 @@ def _heed(folder: Path, learner: Learner, limits: Callable[[int], Limits], world
     failed = failed or memory.known(known)
     if world.is_first:
         Note(failed, cause).write(folder)
+        run.push_file(NOTE)
     if cause != KILLED:  # which may have been another's fault, and says nothing of later runs
         known.learn(failed, fits=False)
     memory.smaller(failed, cause)

@@ -1,4 +1,7 @@
-"""What has been learnt of how many samples at a time fit: kept beside the checkpoints, for later runs and trials."""
+"""What has been learnt of how many samples at a time fit: kept for later runs and trials in the storage folder.
+
+With storage on S3 that is each machine's own: what another has learnt is tried once more there.
+"""
 
 import json
 import resource
@@ -14,7 +17,8 @@ from trainers.data.disk import locked
 from trainers.data.packing import short_hash
 from trainers.engine.world import World
 
-CGROUP = Path("/sys/fs/cgroup/memory.max")
+# What a container may use (cgroups, version 2 and 1).
+CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 STEP = 256 * 2**20
 
 
@@ -86,8 +90,9 @@ def memory_of(device: torch.device) -> int:
         return _rounded(total * torch.cuda.get_per_process_memory_fraction(device))
     allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
     limits = [psutil.virtual_memory().total] + ([] if allowed == resource.RLIM_INFINITY else [allowed])
-    with suppress(OSError, ValueError):  # no cgroup, or `max`
-        limits.append(int(CGROUP.read_text()))
+    for cgroup in CGROUPS:
+        with suppress(OSError, ValueError):  # no such cgroup, or `max`
+            limits.append(int(cgroup.read_text()))
     return _rounded(min(limits))
 
 

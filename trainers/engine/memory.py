@@ -110,7 +110,7 @@ class Memory:
     Args:
         share: the largest part of a global batch that a rank gets.
         most: an upper limit of the micro-batch; None: the share.
-        folder: the run's own, on storage that every rank sees.
+        folder: the run's own on this machine.
 
     Attributes:
         size: the micro-batch.

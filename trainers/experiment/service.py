@@ -11,7 +11,7 @@ class Scale(Section):
     """Where it runs."""
 
     workers: Annotated[int, Field(ge=0, le=4096)] | None = Field(
-        None, description="Ray Train workers; unset, one per GPU, else 1; 0: in this process, without Ray"
+        None, description="Ray Train workers; unset, one per GPU, else one per node; 0: in this process, without Ray"
     )
     device: Literal["auto", "cpu", "gpu"] = Field("auto", description="auto: GPUs if there are some")
     cpus_per_worker: Annotated[int, Field(ge=1)] | None = Field(

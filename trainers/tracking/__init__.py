@@ -1,8 +1,8 @@
 """What was trained, and how, on record: runs, models, champions. Nothing else imports mlflow."""
 
 from trainers.tracking.champion import Decision, Score, promote
-from trainers.tracking.client import check, connect, quiet, shown, tracking_uri
-from trainers.tracking.journal import run_id_of
+from trainers.tracking.client import check, check_lasting, connect, quiet, run_name, shown, tracking_uri
+from trainers.tracking.journal import require_free, run_id_of
 from trainers.tracking.recorder import Recorder, Status
 from trainers.tracking.registry import CHAMPION, Version, VersionInfo, fetch, find_version, preload, register, versions
 from trainers.tracking.resend import replay
@@ -17,6 +17,7 @@ __all__ = [
     "Version",
     "VersionInfo",
     "check",
+    "check_lasting",
     "connect",
     "fetch",
     "find_version",
@@ -25,7 +26,9 @@ __all__ = [
     "quiet",
     "register",
     "replay",
+    "require_free",
     "run_id_of",
+    "run_name",
     "serve_ui",
     "shown",
     "tracking_uri",

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from trainers.errors import RequestError
+from trainers.experiment import Experiment
+from trainers.storage import on_s3, submitted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,6 +37,36 @@ def tracking_uri(uri: str | None, storage: Path) -> str:
     return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{storage.absolute()}/mlflow.db"
 
 
+def check_lasting(experiment: Experiment) -> None:
+    """That what is recorded outlasts this machine, if it is one of a cluster's.
+
+    Raises:
+        RequestError: it would be lost with a container.
+    """
+    named = experiment.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if not named and submitted() and on_s3(experiment.storage):
+        raise RequestError(
+            "tracking.uri: is unset, and SQLite on this node of the cluster would be lost with it; set it, or "
+            "MLFLOW_TRACKING_URI, to http://HOST:PORT of a server"
+        )
+
+
+def run_name(uri: str, run_id: str) -> str | None:
+    """The name of an MLflow run, by its id; None if there is no such run.
+
+    Raises:
+        RequestError: as `connect`.
+    """
+    client = connect(uri)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        name: str | None = client.get_run(run_id).info.run_name
+    except MlflowException:
+        return None
+    return name
+
+
 def quiet(level: int = logging.ERROR) -> None:
     """Lets MLflow and its libraries log from `level` on; to be called before or after they are imported."""
     for name, value in _SETTINGS.items():
@@ -44,14 +76,19 @@ def quiet(level: int = logging.ERROR) -> None:
         logging.getLogger(name).setLevel(level)
 
 
+def _hush() -> None:
+    """To be called before MLflow is imported, which sets a level itself; one that was set is kept."""
+    if not logging.getLogger("mlflow").level:
+        quiet()
+
+
 def connect(uri: str, wait_s: float = 5.0) -> "MlflowClient":
     """A client of the store at `uri`, which has just answered; thread-safe, without MLflow's global state.
 
     Raises:
         RequestError: the store is away (told within `wait_s` seconds), refuses us, or has an old schema.
     """
-    if not logging.getLogger("mlflow").level:
-        quiet()
+    _hush()
     check(uri, wait_s)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -124,6 +161,7 @@ def _check_scheme(uri: str) -> None:
 
 
 def _ask(uri: str, wait_s: float) -> str | None:
+    _hush()
     from mlflow.exceptions import MlflowException
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request

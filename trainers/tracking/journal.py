@@ -109,9 +109,20 @@ def run_id_of(folder: Path) -> str | None:
 def sent(folder: Path) -> int:
     """How many bytes of the journal MLflow has."""
     try:
-        return int((folder / SENT).read_text())
+        # A journal that was fetched from elsewhere may be of a moment before its `journal.sent`.
+        return min(int((folder / SENT).read_text()), (folder / NAME).stat().st_size)
     except (FileNotFoundError, ValueError):
         return 0
+
+
+def require_free(folder: Path) -> None:
+    """That nobody is recording into a folder.
+
+    Raises:
+        RequestError: another process has its journal.
+    """
+    if (folder / NAME).exists():
+        Journal(folder, wait_s=1.0).close()
 
 
 def remember(folder: Path, end: int) -> None:

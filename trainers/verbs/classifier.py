@@ -8,6 +8,7 @@ from trainers.display import Display
 from trainers.errors import RequestError, WorkError
 from trainers.events import EpochDone, Failed, Tested
 from trainers.experiment import Experiment
+from trainers.storage import Mirror
 from trainers.tasks import Classifier, copy_bundle, load_predictor
 from trainers.verbs.models import find_model
 from trainers.verbs.plan import Plan
@@ -29,7 +30,13 @@ def find_classifier(experiment: Experiment, data: Plan, storage: Path, display: 
         RequestError: there is no such model, or it does not classify images of this shape.
     """
     if experiment.gan.classifier is None:
-        return _trained_here(experiment, data, storage, display, resources)
+        folder = storage / "classifiers" / f"{data.pack.key}-{experiment.seed}"
+        kept = Mirror.of(experiment.storage, storage, folder)
+        kept.pull()
+        if not folder.exists():
+            _train(experiment, data, storage, display, resources, folder)
+        kept.push()  # rank 0 may be on another machine
+        return folder
     found = find_model(experiment, storage, experiment.gan.classifier)
     predictor = load_predictor(found.folder)
     if not isinstance(predictor, Classifier) or predictor.shape != data.pack.shape:
@@ -38,13 +45,13 @@ def find_classifier(experiment: Experiment, data: Plan, storage: Path, display: 
             f"{data.pack.shape[0]} channels; leave it out to have one trained"
         )
     predictor.features(data.pack.inputs[:1])
+    Mirror.of(experiment.storage, storage, found.folder).push()
     return found.folder
 
 
-def _trained_here(experiment: Experiment, data: Plan, storage: Path, display: Display, resources: Resources) -> Path:
-    folder = storage / "classifiers" / f"{data.pack.key}-{experiment.seed}"
-    if folder.exists():
-        return folder
+def _train(
+    experiment: Experiment, data: Plan, storage: Path, display: Display, resources: Resources, folder: Path
+) -> None:
     from trainers.engine import Job, work_here
 
     if len(data.pack.classes) < 2:
@@ -67,7 +74,6 @@ def _trained_here(experiment: Experiment, data: Plan, storage: Path, display: Di
                 display.say(f"classifier  {_worth(event)}")
                 if not folder.exists():
                     bundle.rename(folder)
-    return folder
 
 
 def _worth(tested: Tested) -> str:

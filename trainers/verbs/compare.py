@@ -3,10 +3,11 @@
 import csv
 from pathlib import Path
 
-from trainers import config
+from trainers import config, tracking
 from trainers.display import Display
 from trainers.experiment import Experiment
 from trainers.reports import draw_comparison
+from trainers.storage import Mirror
 from trainers.summary import Summary
 from trainers.tracking import Recorder, Status, tracking_uri
 from trainers.verbs import plan
@@ -26,6 +27,7 @@ def compare(experiment: Experiment, display: Display, summary: Summary) -> None:
     runs = [(str(value), config.change(experiment, {"compare": {}, option: value}, "compare")) for value in values]
     storage = plan.storage_folder(experiment)
     plan.check_path(experiment)
+    tracking.check_lasting(experiment)
     name = f"{new_name(experiment)}-compare"
     parent = _record(experiment, storage, name)
     rows: list[dict[str, object]] = []
@@ -45,6 +47,7 @@ def compare(experiment: Experiment, display: Display, summary: Summary) -> None:
         if rows:
             _table(rows, option, experiment.score, folder, parent, display)
         parent.finish(status, wait_s=SEND_SECONDS)
+        Mirror.of(experiment.storage, storage, folder).settle()
     summary.run_id, summary.status = parent.run_id, status
 
 

@@ -9,6 +9,7 @@ from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
 from trainers.models import build, resolve_weights
+from trainers.storage import Mirror
 from trainers.summary import Summary
 from trainers.tasks import Classifier, Predictor, Sampler, describe, load_predictor, outputs_of, predictor_class
 from trainers.verbs.drawing import draw_results
@@ -53,6 +54,8 @@ def evaluate(experiment: Experiment, display: Display, summary: Summary, *, refe
         metrics, answers = measure(predictor, pack, indices, experiment, classifier)
         folder = storage / "evaluations" / found.slug / split
         draw_results(lambda: predictor, pack, indices, answers, folder)
+        kept = Mirror.of(experiment.storage, storage, folder)
+        kept.settle()
     summary.model.name, summary.model.version = found.name, found.version
     summary.metrics[split] = metrics
     summary.status = "FINISHED"
@@ -62,7 +65,7 @@ def evaluate(experiment: Experiment, display: Display, summary: Summary, *, refe
     display.result(f"{found.reference} on {split}: {numbers}, {len(indices):,} samples")
     if isinstance(predictor, Classifier):
         _tables(Results(pack, indices, answers), display)
-    display.result(f"pictures    {folder}")
+    display.result(f"pictures    {kept.shown()}")
 
 
 def _own(experiment: Experiment, storage: Path, display: Display) -> tuple[Found, Predictor]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
+from trainers.storage import Mirror
 from trainers.summary import Summary
 from trainers.tasks.program import export as save
 from trainers.verbs.models import find_model
@@ -27,8 +28,10 @@ def export(
         raise RequestError(f"--to: {folder} is there already; name a new folder")
     with summary.phase("evaluate"):
         difference = save(found.folder, folder)
+        kept = Mirror.of(experiment.storage, storage, folder)
+        kept.settle()
     summary.model.name, summary.model.version = found.name, found.version
     summary.status = "FINISHED"
-    display.result(f"weights     {folder / 'weights.safetensors'}, described by model.json")
-    display.result(f"program     {folder / 'program.pt2'}, for torch.export.load; takes normalised inputs")
+    display.result(f"weights     {kept.shown('weights.safetensors')}, described by model.json")
+    display.result(f"program     {kept.shown('program.pt2')}, for torch.export.load; takes normalised inputs")
     display.result(f"checked     loaded back, both give the outputs of {found.reference} to {difference:.0e}")

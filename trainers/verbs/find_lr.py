@@ -1,7 +1,6 @@
 """`find-lr`: the learning-rate range test, its picture, table and suggestion."""
 
 import csv
-from pathlib import Path
 
 from trainers.display import Display
 from trainers.engine import Job, LrCurve, RangeTest
@@ -9,6 +8,7 @@ from trainers.errors import RequestError
 from trainers.events import Progress, RangeTested
 from trainers.experiment import Experiment
 from trainers.reports import draw_lr_curve
+from trainers.storage import Mirror
 from trainers.summary import Summary
 from trainers.verbs import plan
 from trainers.verbs.launch import find_resources, interruptible, launch, ray
@@ -54,12 +54,12 @@ def find_lr(experiment: Experiment, display: Display, summary: Summary, *, low: 
                 elif isinstance(event, RangeTested):
                     result = event
     display.close()
-    _show(LrCurve(result.rates, result.losses), folder, display)
+    _show(LrCurve(result.rates, result.losses), job.mirror, display)
     summary.status = "FINISHED"
 
 
-def _show(curve: LrCurve, folder: Path, display: Display) -> None:
-    rates, losses, smoothed = curve.rates, curve.losses, curve.smoothed
+def _show(curve: LrCurve, kept: Mirror, display: Display) -> None:
+    rates, losses, smoothed, folder = curve.rates, curve.losses, curve.smoothed, kept.folder
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "rates.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("lr", "loss", "smoothed"), *zip(rates, losses, smoothed, strict=True)])
@@ -68,7 +68,9 @@ def _show(curve: LrCurve, folder: Path, display: Display) -> None:
         display.say(f"  {rates[place]:10.2e}  {losses[place]:10.4f}  {smoothed[place]:10.4f}")
     suggestion = curve.suggestion
     if len(rates) > 1:
-        display.result(f"picture     {draw_lr_curve(rates, losses, smoothed, suggestion, folder / 'rates.png')}")
+        draw_lr_curve(rates, losses, smoothed, suggestion, folder / "rates.png")
+        display.result(f"picture     {kept.shown('rates.png')}")
+    kept.settle()
     if suggestion is None:
         display.result(
             "suggestion  none: the loss does not fall anywhere; look at the picture, or try other --low, --high"

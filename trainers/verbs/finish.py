@@ -6,15 +6,17 @@ from pathlib import Path
 
 from trainers import tracking
 from trainers.catalogue import HIGHER_IS_BETTER
+from trainers.engine import CheckpointStore
 from trainers.errors import RequestError
 from trainers.reports import draw_curves
+from trainers.storage import submitted
 from trainers.tasks import Classifier, copy_bundle, load_predictor
 from trainers.tracking import Score
 from trainers.verbs.drawing import draw_results
 from trainers.verbs.measure import data_for, measure
-from trainers.verbs.names import command, near, origin
+from trainers.verbs.names import command, origin, place
 from trainers.verbs.plan import Plan
-from trainers.verbs.run import SEND_SECONDS, Run
+from trainers.verbs.run import Run
 
 log = logging.getLogger("trainers")
 
@@ -24,6 +26,8 @@ def finish(run: Run, data: Plan) -> None:
     assert run.tested is not None
     summary, tested = run.summary, run.tested
     summarise(run)
+    # It may have been written on another machine.
+    checkpoint = checkpoints_of(run).fetch(tested.best_epoch)
     run.recorder.log({f"test/{name}": value for name, value in tested.metrics.items()}, step=tested.best_epoch)
     _warn_of_collapse(run)
     with summary.phase("evaluate"):
@@ -32,15 +36,20 @@ def finish(run: Run, data: Plan) -> None:
         drawn = [draw_curves(run.history, pictures / "curves.png")]
         if len(data.splits.test):
             drawn += draw_results(
-                lambda: load_predictor(Path(tested.checkpoint)), data.pack, data.splits.test, tested.answers, pictures
+                lambda: load_predictor(checkpoint), data.pack, data.splits.test, tested.answers, pictures
             )
         for picture in drawn:
             run.recorder.artifact(picture, "pictures")
     with summary.phase("register"):
-        _register(run, data)
+        _register(run, data, checkpoint)
     summary.status = "FINISHED"
-    run.recorder.finish("FINISHED", wait_s=SEND_SECONDS)
+    run.close()
     say_results(run)
+
+
+def checkpoints_of(run: Run) -> CheckpointStore:
+    """A run's checkpoints, to be read."""
+    return CheckpointStore.of(run.experiment, run.storage, run.folder, {})
 
 
 def summarise(run: Run) -> None:
@@ -54,7 +63,7 @@ def summarise(run: Run) -> None:
             name.removeprefix(prefix): value for name, value in best.items() if name.startswith(prefix)
         }
     summary.metrics["test"] = tested.metrics
-    summary.checkpoint = tested.checkpoint
+    summary.checkpoint = checkpoints_of(run).place(tested.best_epoch)
     rates = [row["samples_per_second"] for row in run.history]
     summary.samples_per_second = len(rates) / sum(1 / rate for rate in rates)
 
@@ -73,14 +82,14 @@ def _warn_of_collapse(run: Run) -> None:
         )
 
 
-def _register(run: Run, data: Plan) -> None:
+def _register(run: Run, data: Plan, checkpoint: Path) -> None:
     """Registers the best weights; they become champion if they beat the present one on the same test split."""
     assert run.tested is not None
     experiment, model = run.experiment, run.summary.model
     test = run.tested.metrics
     fingerprint = data.pack.split_fingerprint(data.splits.test)
     with tempfile.TemporaryDirectory(dir=run.storage) as scratch:
-        bundle = copy_bundle(Path(run.tested.checkpoint), Path(scratch) / "model")
+        bundle = copy_bundle(checkpoint, Path(scratch) / "model")
         version = tracking.register(
             run.uri,
             run_id=run.recorder.run_id,
@@ -130,13 +139,13 @@ def say_results(run: Run) -> None:
     tested = f", test {score} {metrics['test'][score]:.4f}" if metrics["test"] else ""
     say(f"validation {score} {metrics['validation'][score]:.4f}{tested}")
     say(f"registered  {model.name} version {model.version}{champion}")
-    say(f"pictures    {near(run.folder / 'pictures')}")
+    say(f"pictures    {place(run.mirror, 'pictures')}")
     which = [] if model.alias else [f"--from models:/{model.name}/{model.version}"]
     say(f"predict     {command('predict', *_an_input(run), *which)}")
     if run.uri.startswith("sqlite:"):
         say(f"look        make ui   (or: mlflow ui --backend-store-uri {run.uri})")
     else:
-        say(f"look        {run.uri}")
+        say(f"look        {tracking.shown(run.uri)}{', as the cluster calls it' * submitted()}")
 
 
 def _an_input(run: Run) -> list[str]:

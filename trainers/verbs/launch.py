@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from trainers.cluster import Resources, Runtime
+from trainers.cluster import Resources, Runtime, check_nodes, telling_waits
 from trainers.errors import Interrupted
 from trainers.events import Event
 from trainers.experiment import Experiment
@@ -19,11 +19,18 @@ if TYPE_CHECKING:
 
 @contextmanager
 def ray(experiment: Experiment, *, needed: bool | None = None) -> Iterator[Runtime | None]:
-    """Ray, starting in the background; None where it is not needed: by default, where this process does the work."""
+    """Ray, starting in the background; None where it is not needed: by default, where this process does the work.
+
+    A cluster is joined and its nodes are asked meanwhile: what is wrong with one is told by who waits for it first.
+    """
     if not (experiment.scale.workers != 0 if needed is None else needed):
         yield None
         return
-    runtime = Runtime(experiment.scale.workers, verbose=experiment.log.level == "debug")
+    runtime = Runtime(
+        experiment.scale.workers,
+        verbose=experiment.log.level == "debug",
+        check=lambda: check_nodes(experiment.storage),
+    )
     try:
         yield runtime
     except (KeyboardInterrupt, Interrupted):
@@ -55,7 +62,14 @@ def launch(job: "Job", resources: Resources, runtime: Runtime | None) -> Iterato
     from trainers.cluster.training import train_on_ray  # takes seconds, in which Ray goes on starting
 
     runtime.wait()
-    return train_on_ray(job, resources)
+    news = train_on_ray(job, resources)
+    return news if runtime.address is None else _told(news, resources)
+
+
+def _told(news: Iterator[Event], resources: Resources) -> Iterator[Event]:
+    """The same events; whoever waits for one while the cluster has no room is told so."""
+    with telling_waits(resources):
+        yield from news
 
 
 @contextmanager

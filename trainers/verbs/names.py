@@ -1,5 +1,7 @@
 """What runs and sweeps are called, where they come from, and how an earlier one is found again."""
 
+import os
+import re
 import secrets
 import shlex
 import subprocess
@@ -11,6 +13,8 @@ import trainers
 from trainers import config, tracking
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
+from trainers.storage import Mirror
+from trainers.verbs.travel import SENT_TO
 
 
 def new_name(experiment: Experiment, kind: str = "") -> str:
@@ -20,8 +24,9 @@ def new_name(experiment: Experiment, kind: str = "") -> str:
 
 
 def command(verb: str, *arguments: object) -> str:
-    """The command line that calls a verb of this job."""
-    return " ".join(["python", shlex.quote(sys.argv[0]), verb, *map(str, arguments)])
+    """The command line that calls a verb of this job; if it was sent here with --on, it is sent so again."""
+    there = shlex.split(os.environ.get(SENT_TO, ""))
+    return " ".join(["python", shlex.quote(sys.argv[0]), verb, *map(str, arguments), *there])
 
 
 def origin() -> dict[str, str]:
@@ -41,22 +46,52 @@ def near(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def find_earlier(reference: str, home: Path, file: str, kind: str) -> Path:
+def place(folder: Mirror, name: str) -> str:
+    """Where a file of a folder is kept: its s3:// address, or its path as seen from here."""
+    return folder.shown(name) if folder.url is not None else str(near(folder.folder / name))
+
+
+def find_earlier(reference: str, experiment: Experiment, home: Mirror, file: str, kind: str) -> Path:
     """The saved experiment `file` in the folder of an earlier run or sweep, by its name or its MLflow id.
 
+    With storage on S3 everything of it is fetched first, but for checkpoints.
+
     Args:
+        experiment: of the present command: where it records.
         home: the folder in which each has a folder of its own.
         kind: `run` or `sweep`, for the message.
 
     Raises:
-        RequestError: there is none such; the message names the last ones.
+        RequestError: there is none such, the message names the last ones; another process is recording it; or S3 or
+            MLflow cannot be asked.
     """
-    known = sorted(home.glob(f"*/{file}"), key=lambda path: path.stat().st_mtime)
+    if home.url is not None:
+        return _fetched(reference, experiment, home, file, kind)
+    folder = home.folder
+    known = sorted(folder.glob(f"*/{file}"), key=lambda path: path.stat().st_mtime)
     for path in known:
         if reference in (path.parent.name, tracking.run_id_of(path.parent)):
             return path
-    hint = f"the last are {', '.join(path.parent.name for path in known[-3:])}" if known else "there are none"
-    raise RequestError(f"--resume: no {kind} {reference} in {home}; {hint}")
+    raise _unknown(reference, folder, kind, [path.parent.name for path in known])
+
+
+def _fetched(reference: str, experiment: Experiment, home: Mirror, file: str, kind: str) -> Path:
+    names, name = home.folders(), reference
+    if name not in names and re.fullmatch("[0-9a-f]{32}", reference):
+        uri = tracking.tracking_uri(experiment.tracking.uri, home.folder.parent)
+        name = tracking.run_name(uri, reference) or reference
+    folder = home.folder / name
+    if name in names:
+        tracking.require_free(folder)
+        home.pull(f"{name}/")
+    if name not in names or not (folder / file).exists():
+        raise _unknown(reference, home.url, kind, sorted(names, key=lambda known: known.split("-")[-3:]))
+    return folder / file
+
+
+def _unknown(reference: str, place: object, kind: str, known: list[str]) -> RequestError:
+    hint = f"the last are {', '.join(known[-3:])}" if known else "there are none"
+    return RequestError(f"--resume: no {kind} {reference} in {place}; {hint}")
 
 
 def refuse_changes(flags: config.Tree, allowed: tuple[str, ...], kind: str) -> None:

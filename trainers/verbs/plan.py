@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainers.catalogue import SOURCES
-from trainers.cluster import Resources, Runtime, cluster_size, find_resources, machine_size
+from trainers.cluster import (
+    Cluster,
+    Resources,
+    Runtime,
+    check_nodes,
+    find_resources,
+    joined_cluster,
+    this_machine,
+)
 from trainers.data import Pack, Splits, list_source, open_pack, splits_of
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
+from trainers.storage import check as check_storage
+from trainers.storage import local_folder, on_s3
 from trainers.summary import Summary
 
 if TYPE_CHECKING:
@@ -37,26 +47,13 @@ class Plan:
 
 
 def storage_folder(experiment: Experiment) -> Path:
-    """The absolute storage folder, made if it is not there.
-
-    A job that was submitted to Ray runs in a copy of the submitted folder that Ray deletes, so there a relative path
-    is taken from the home folder.
+    """The absolute folder in which this machine works, made if it is not there; storage was tried.
 
     Raises:
-        RequestError: nothing can be written there.
+        RequestError: nothing can be written there, or on S3.
     """
-    path = Path(experiment.storage.path).expanduser()
-    if not path.is_absolute():
-        submitted = "RAY_JOB_SUBMISSION_ID" in os.environ or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-        path = (Path.home() / "trainers" if submitted else Path.cwd()) / path
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".probe-{os.getpid()}"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise RequestError(f"storage.path: {path} cannot be written ({error.strerror})") from None
-    return path.resolve()
+    check_storage(experiment.storage)
+    return local_folder(experiment.storage)
 
 
 def check_path(experiment: Experiment) -> None:
@@ -146,19 +143,25 @@ def describe_model(experiment: Experiment, size: "Size", resources: Resources, d
         f"runs on     {resources}; global batch {options.batch_size}, micro-batch {micro}, "
         f"about {memory / 2**20:,.0f} MiB per worker besides PyTorch itself"
     )
+    if resources.wait:
+        display.say(f"waits       {resources.wait}")
+    if not resources.gpu and 0 < resources.memory < memory:
+        display.warn(
+            f"a worker's {memory / 2**20:,.0f} MiB are more than the {resources.memory / 2**20:,.0f} MiB of a node: "
+            "micro-batches will be made smaller; or set training.micro_batch"
+        )
 
 
-def capacity(experiment: Experiment, runtime: Runtime | None) -> tuple[float, float]:
-    """CPU cores and GPUs of the cluster that was joined, else of this machine, where more workers raise Ray's count.
+def find_cluster(experiment: Experiment, runtime: Runtime | None) -> Cluster:
+    """The cluster that was joined, else this machine.
 
     Raises:
-        RequestError: the cluster cannot be joined.
+        RequestError: the cluster cannot be joined, or one of its nodes could not do the work.
     """
     if runtime is not None and runtime.address is not None:
         runtime.wait()
-        return cluster_size()
-    cpus, gpus = machine_size()
-    return max(cpus, experiment.scale.workers or 1), gpus
+        return joined_cluster()
+    return this_machine(experiment.scale.workers)
 
 
 def find_local(experiment: Experiment) -> Resources:
@@ -167,41 +170,7 @@ def find_local(experiment: Experiment) -> Resources:
     Raises:
         RequestError: the machine lacks what was asked for.
     """
-    cpus, gpus = capacity(experiment, None)
-    return find_resources(experiment.scale, experiment.training.batch_size, cpus=cpus, gpus=gpus)
-
-
-def plan(experiment: Experiment, display: Display, summary: Summary) -> None:
-    """Does the verb: says what `train` would run, on what, having tried all that can be tried without training.
-
-    Raises:
-        RequestError: something that `train` would stumble over.
-    """
-    from trainers.tracking import check, shown, tracking_uri
-
-    with summary.phase("plan"):
-        storage = storage_folder(experiment)
-        list_source(experiment.data, storage, display.packing)
-    with summary.phase("pack"):
-        data = prepare_data(experiment, storage, display)
-    describe_data(experiment, data, display)
-    with summary.phase("plan"):
-        size = check_model(experiment, data.pack, storage)
-        runtime = Runtime(None, verbose=False) if os.environ.get("RAY_ADDRESS") else None
-        try:
-            resources = find_on_cluster(experiment, runtime) if runtime else find_local(experiment)
-        finally:
-            if runtime:
-                runtime.stop()
-        uri = tracking_uri(experiment.tracking.uri, storage)
-        check(uri)
-    describe_model(experiment, size, resources, display)
-    display.say(f"storage     {storage}")
-    display.say(f"tracking    {shown(uri)}, experiment {experiment.mlflow_experiment}")
-    display.say(f"registers   {experiment.registered_model}")
-    summary.world_size = max(resources.workers, 1)
-    summary.global_batch = experiment.training.batch_size
-    summary.status = "FINISHED"
+    return find_resources(experiment.scale, experiment.training.batch_size, find_cluster(experiment, None))
 
 
 def find_on_cluster(experiment: Experiment, runtime: Runtime) -> Resources:
@@ -210,5 +179,48 @@ def find_on_cluster(experiment: Experiment, runtime: Runtime) -> Resources:
     Raises:
         RequestError: the cluster lacks it.
     """
-    cpus, gpus = capacity(experiment, runtime)
-    return find_resources(experiment.scale, experiment.training.batch_size, cpus=cpus, gpus=gpus)
+    return find_resources(experiment.scale, experiment.training.batch_size, find_cluster(experiment, runtime))
+
+
+def plan(experiment: Experiment, display: Display, summary: Summary) -> None:
+    """Does the verb: says what `train` would run, on what, having tried all that can be tried without training.
+
+    Raises:
+        RequestError: something that `train` would stumble over.
+    """
+    with summary.phase("plan"):
+        storage = storage_folder(experiment)
+    joined = os.environ.get("RAY_ADDRESS") and experiment.scale.workers != 0
+    runtime = Runtime(None, verbose=False, check=lambda: check_nodes(experiment.storage)) if joined else None
+    try:
+        _plan(experiment, storage, display, summary, runtime)
+    finally:
+        if runtime:
+            runtime.stop()
+
+
+def _plan(experiment: Experiment, storage: Path, display: Display, summary: Summary, runtime: Runtime | None) -> None:
+    from trainers.tracking import check, check_lasting, shown, tracking_uri
+
+    with summary.phase("plan"):
+        check_lasting(experiment)
+        list_source(experiment.data, storage, display.packing)
+    with summary.phase("pack"):
+        data = prepare_data(experiment, storage, display)
+    describe_data(experiment, data, display)
+    with summary.phase("plan"):
+        size = check_model(experiment, data.pack, storage)
+        cluster = find_cluster(experiment, runtime)
+        if runtime:
+            display.say(f"cluster     {cluster}")
+        resources = find_resources(experiment.scale, experiment.training.batch_size, cluster)
+        uri = tracking_uri(experiment.tracking.uri, storage)
+        check(uri)
+    describe_model(experiment, size, resources, display)
+    cached = f"{experiment.storage.path}, cached in " if on_s3(experiment.storage) else ""
+    display.say(f"storage     {cached}{storage}")
+    display.say(f"tracking    {shown(uri)}, experiment {experiment.mlflow_experiment}")
+    display.say(f"registers   {experiment.registered_model}")
+    summary.world_size = max(resources.workers, 1)
+    summary.global_batch = experiment.training.batch_size
+    summary.status = "FINISHED"

@@ -1,9 +1,9 @@
-"""`predict`: images in files, folders or at URLs to answers; numbers to answers; a GAN's samples."""
+"""`predict`: images in files, folders, at URLs or on S3 to answers; numbers to answers; a GAN's samples."""
 
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,18 @@ from trainers.data import IMAGE_SUFFIXES, Unreadable
 from trainers.display import Display
 from trainers.errors import RequestError, WorkError
 from trainers.experiment import Experiment
+from trainers.storage import S3, Mirror, local_folder
 from trainers.summary import Summary
 from trainers.tasks import Classifier, Predictor, Sampler, load_predictor
 from trainers.verbs.models import find_model
-from trainers.verbs.plan import storage_folder
 
 BATCH = 64  # images in memory at a time
 URL_SECONDS = 30
 URL_BYTES = 100 * 2**20
 SAMPLES = 64  # of a GAN, in one picture
+
+# What it is called, and what makes of that what a predictor takes, or raises Unreadable.
+Input = tuple[str, Callable[[str], Any]]
 
 
 def predict(
@@ -38,48 +41,51 @@ def predict(
         RequestError: no image was named, or there is no model.
         WorkError: some inputs could not be read; the others were answered.
     """
-    storage = storage_folder(experiment)
+    storage = local_folder(experiment.storage)  # where that is on S3, whoever only reads there may predict
     found = find_model(experiment, storage, reference)
     predictor = load_predictor(found.folder)
     summary.model.name, summary.model.version = found.name, found.version
     with summary.phase("evaluate"):
         if isinstance(predictor, Sampler):
-            _sample(predictor, paths, storage / "samples" / found.slug, display)
+            folder = storage / "samples" / found.slug
+            _sample(predictor, paths, Mirror.of(experiment.storage, storage, folder), display)
         else:
-            names = [path.strip() for path in paths]
+            inputs: list[Input] = [(path.strip(), _numbers) for path in paths]
+            wanted = "vectors, such as 0.5,0.2"
             if predictor.takes_images:
-                names = [image for path in paths for image in _expand(path)]
-            if not names:
-                wanted = "images: files, folders or URLs" if predictor.takes_images else "vectors, such as 0.5,0.2"
+                inputs = [image for path in paths for image in _expand(path)]
+                wanted = "images: files, folders, http(s):// or s3:// addresses"
+            if not inputs:
                 raise RequestError(f"predict: name the {wanted}")
-            _answer(predictor, names, display, as_json=as_json)
+            _answer(predictor, inputs, display, as_json=as_json)
     summary.status = "FINISHED"
 
 
-def _answer(predictor: Predictor, names: Sequence[str], display: Display, *, as_json: bool) -> None:
-    width = max(map(len, names))
+def _answer(predictor: Predictor, inputs: Sequence[Input], display: Display, *, as_json: bool) -> None:
+    width = max(len(name) for name, _ in inputs)
     unreadable = 0
-    for start in range(0, len(names), BATCH):
-        some = names[start : start + BATCH]
-        inputs = [_fetch(name) if predictor.takes_images else _numbers(name) for name in some]
-        readable = iter(predictor.predict([one for one in inputs if not isinstance(one, Unreadable)]))
-        for name, one in zip(some, inputs, strict=True):
+    for start in range(0, len(inputs), BATCH):
+        some = inputs[start : start + BATCH]
+        contents = [_content(*one) for one in some]
+        readable = iter(predictor.predict([one for one in contents if not isinstance(one, Unreadable)]))
+        for (name, _), one in zip(some, contents, strict=True):
             answer = one if isinstance(one, Unreadable) else next(readable)
             unreadable += isinstance(answer, Unreadable)
             display.result(_as_json(name, answer, predictor) if as_json else _as_text(name, answer, width))
     if unreadable:
-        raise WorkError(f"{unreadable} of {len(names)} inputs could not be read")
+        raise WorkError(f"{unreadable} of {len(inputs)} inputs could not be read")
 
 
-def _sample(predictor: Sampler, paths: Sequence[str], folder: Path, display: Display) -> None:
+def _sample(predictor: Sampler, paths: Sequence[str], kept: Mirror, display: Display) -> None:
     """Draws samples, from the seed that is given in the place of a path."""
     from trainers.reports import draw_tiles
 
     if len(paths) > 1 or not all(path.isdigit() for path in paths):
         raise RequestError("predict: a GAN takes no images; give a seed (a whole number) or nothing")
     seed = int(paths[0]) if paths else 0
-    picture = draw_tiles(predictor.sample(SAMPLES, seed), folder / f"seed-{seed}.png", columns=8)
-    display.result(f"{SAMPLES} samples  {picture}")
+    picture = draw_tiles(predictor.sample(SAMPLES, seed), kept.folder / f"seed-{seed}.png", columns=8)
+    kept.settle()
+    display.result(f"{SAMPLES} samples  {kept.shown(picture.name)}")
 
 
 def _numbers(text: str) -> list[float]:
@@ -89,29 +95,42 @@ def _numbers(text: str) -> list[float]:
         raise RequestError(f"predict: {text} is not numbers, such as 0.5,0.2") from None
 
 
-def _expand(path: str) -> Iterator[str]:
+def _expand(path: str) -> list[Input]:
     if path.startswith(("http://", "https://")):
-        yield path
+        return [(path, _download)]
+    if path.startswith(S3):
+        from trainers.data.s3 import images_below
+
+        found, read = images_below(path)
+        inside: list[Input] = [(address, read) for address in found]
     elif Path(path).is_dir():
-        inside = sorted(str(file) for file in Path(path).rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
-        if not inside:
-            raise RequestError(f"{path}: no images in this folder (looked for {' '.join(sorted(IMAGE_SUFFIXES))})")
-        yield from inside
+        files = sorted(str(file) for file in Path(path).rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+        inside = [(file, str) for file in files]
     elif Path(path).exists():
-        yield path
+        return [(path, str)]
     else:
         raise RequestError(f"{path}: no such file or folder")
+    if not inside:
+        raise RequestError(f"{path}: no images in this folder (looked for {' '.join(sorted(IMAGE_SUFFIXES))})")
+    return inside
 
 
-def _fetch(name: str) -> str | bytes | Unreadable:
-    if not name.startswith(("http://", "https://")):
-        return name
+def _content(name: str, read: Callable[[str], Any]) -> Any:
+    try:
+        return read(name)
+    except Unreadable as reason:
+        return reason
+
+
+def _download(name: str) -> bytes:
     try:
         with urllib.request.urlopen(name, timeout=URL_SECONDS) as answer:
             content: bytes = answer.read(URL_BYTES + 1)
     except (urllib.error.URLError, OSError, ValueError) as error:
-        return Unreadable(str(getattr(error, "reason", error)))
-    return content if len(content) <= URL_BYTES else Unreadable(f"larger than {URL_BYTES >> 20} MiB")
+        raise Unreadable(str(getattr(error, "reason", error))) from error
+    if len(content) > URL_BYTES:
+        raise Unreadable(f"larger than {URL_BYTES >> 20} MiB")
+    return content
 
 
 def _as_text(name: str, answer: Any, width: int) -> str:

@@ -27,6 +27,7 @@ from trainers.events import (
     Unfrozen,
 )
 from trainers.experiment import Experiment
+from trainers.storage import Mirror
 from trainers.summary import Summary
 from trainers.tracking import Recorder, Status, run_id_of, tracking_uri
 from trainers.verbs.micro_batches import MicroBatches
@@ -47,8 +48,9 @@ class Run:
     """One run, from its start to its end.
 
     Its name is that of its folder below `storage/training`, in which everything of it lies: experiment, journal,
-    checkpoints, pictures. Its record is opened in a thread, since that takes seconds of imports; what must be
-    recorded waits for it.
+    checkpoints, pictures. With storage on S3 it is copied there in the background, but for the checkpoints, which the
+    ranks bring there. Its record is opened in a thread, since that takes seconds of imports; what must be recorded
+    waits for it.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self._micro_batches = MicroBatches(self.experiment.training.micro_batch)
+        self.mirror = Mirror.of(self.experiment.storage, self.storage, self.folder)
 
     @property
     def history(self) -> list[Row]:
@@ -151,6 +154,7 @@ class Run:
             "world_size": str(summary.world_size),
             "micro_batch": str(summary.micro_batch),
         }
+        self.mirror.push_soon()
 
     def hear(self, event: Event) -> None:
         """Takes one piece of news from rank 0.
@@ -178,6 +182,7 @@ class Run:
             self.rows[int(event.row["epoch"])] = event.row
             self.display.epoch(event.row, epochs)
             self.log(event.row)
+            self.mirror.push_soon()
         elif isinstance(event, Tested):
             self.tested = event
         elif isinstance(event, Failed):
@@ -223,12 +228,14 @@ class Run:
 
     def close(self) -> bool:
         """Ends the record, if it was begun, with the status of the summary; True if MLflow has all of it."""
-        if self._recording is None:
-            return False
         try:
+            if self._recording is None:
+                return False
             return self.recorder.finish(cast("Status", self.summary.status), wait_s=SEND_SECONDS)
         except RequestError:
             return False  # it could not be opened: that error is being raised, or is the lesser one
+        finally:
+            self.mirror.settle()
 
     def record(self) -> None:
         """Opens the record in a thread, unless that is done.
@@ -248,6 +255,7 @@ class Run:
             opened.set_exception(error)
             return
         self.summary.run_id = recorder.run_id
+        self.mirror.push_soon()  # from now on a run that goes on elsewhere must know its id
         opened.set_result(recorder)
         if self._first_batch is not None:
             recorder.artifact(self._draw_first(self._first_batch), "pictures")

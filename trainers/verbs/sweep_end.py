@@ -1,6 +1,9 @@
 """The end of a sweep: its table and picture, and its best trial tested, registered and written as an experiment."""
 
 import csv
+import json
+import shlex
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,18 +12,18 @@ import numpy as np
 
 from trainers import config
 from trainers.display import Display
-from trainers.engine.checkpoint import CheckpointStore
 from trainers.errors import WorkError
 from trainers.events import Tested
 from trainers.experiment import Experiment
 from trainers.reports import draw_search
 from trainers.search import metric
+from trainers.storage import submitted
 from trainers.summary import RegisteredModel, Summary
 from trainers.tasks import load_predictor
 from trainers.tracking import run_id_of
-from trainers.verbs.finish import finish, say_results, summarise
+from trainers.verbs.finish import checkpoints_of, finish, say_results, summarise
 from trainers.verbs.measure import measure
-from trainers.verbs.names import command, near
+from trainers.verbs.names import command, near, place
 from trainers.verbs.run import Run
 from trainers.verbs.sweep_run import SweepRun
 from trainers.verbs.sweep_words import causes, epochs_in_words, in_words, score_in_words, written
@@ -28,6 +31,7 @@ from trainers.verbs.trials import Trial
 
 ROWS = 10  # of the printed table
 TABLE, PICTURE, BEST = "trials.csv", "trials.png", "best.yaml"
+HERE = ("search.", "storage.", "tracking.", "log.")  # options that make no other weights
 
 
 def end(sweep: SweepRun, summary: Summary) -> None:
@@ -51,9 +55,22 @@ def end(sweep: SweepRun, summary: Summary) -> None:
         sweep.parent.artifact(sweep.folder / name)
     display.result(f"best        #{best.number}  {written(best.options)}")
     _register(sweep, best, run)
-    display.result(f"table       {near(sweep.folder / TABLE)}")
-    display.result(f"train       {command('--config', near(sweep.folder / BEST))}")
+    display.result(f"table       {place(sweep.mirror, TABLE)}")
+    display.result(f"train       {_again(sweep, run.experiment)}")
     _record_best(sweep, best, summary)
+
+
+def _again(sweep: SweepRun, best: Experiment) -> str:
+    """The command that trains as the best trial did: of a job that was sent here by flags, since its files are here."""
+    if not submitted():
+        return command("--config", near(sweep.folder / BEST))
+    usual = config.flatten(config.load(Path(sys.argv[0]).with_suffix(".yaml"), {}).model_dump(mode="json"))
+    flags = {
+        path: value if isinstance(value, str) else json.dumps(value)
+        for path, value in config.flatten(best.model_dump(mode="json")).items()
+        if value != usual[path] and not path.startswith(HERE)
+    }
+    return command("train", *(f"--{path.replace('_', '-')} {shlex.quote(value)}" for path, value in flags.items()))
 
 
 def _register(sweep: SweepRun, best: Trial, run: Run) -> None:
@@ -61,17 +78,16 @@ def _register(sweep: SweepRun, best: Trial, run: Run) -> None:
     row, summary = best.best, run.summary
     assert row is not None
     epoch = int(row["epoch"])
-    checkpoint = CheckpointStore(run.folder / "checkpoints", {}).path(epoch)
     became = sweep.record.registered.get(best.number)
     if became is not None:
-        run.tested = Tested(became["test"], np.zeros((0, 0)), epoch, str(checkpoint), 0.0)
+        run.tested = Tested(became["test"], np.zeros((0, 0)), epoch, "", 0.0)
         summarise(run)
         summary.model, run.verdict = RegisteredModel(**became["model"]), became["verdict"]
         summary.run_id, summary.status = run_id_of(run.folder), "FINISHED"
         say_results(run)
         return
     with summary.phase("evaluate"):
-        run.tested = _test(sweep, run, checkpoint, epoch)
+        run.tested = _test(sweep, run, epoch)
     try:
         finish(run, sweep.ready.data(run.experiment))
     except BaseException:
@@ -81,10 +97,11 @@ def _register(sweep: SweepRun, best: Trial, run: Run) -> None:
     sweep.record.register(
         best, {"model": asdict(summary.model), "verdict": run.verdict, "test": summary.metrics["test"]}
     )
+    sweep.mirror.push_soon()
 
 
-def _test(sweep: SweepRun, run: Run, checkpoint: Path, epoch: int) -> Tested:
-    data = sweep.ready.data(run.experiment)
+def _test(sweep: SweepRun, run: Run, epoch: int) -> Tested:
+    data, checkpoint = sweep.ready.data(run.experiment), checkpoints_of(run).fetch(epoch)
     if not len(data.splits.test):
         return Tested({}, np.zeros((0, 0)), epoch, str(checkpoint), 0.0)
     predictor = load_predictor(checkpoint)

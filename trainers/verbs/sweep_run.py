@@ -25,6 +25,7 @@ from trainers.events import (
 )
 from trainers.experiment import Experiment
 from trainers.search import metric
+from trainers.storage import Mirror
 from trainers.summary import Summary
 from trainers.tracking import Recorder, Status, run_id_of
 from trainers.verbs.run import EXPERIMENT, SEND_SECONDS, Run, preload_end
@@ -66,6 +67,9 @@ class SweepRun:
     _began: float = field(default_factory=time.monotonic)
     _ended: int = 0  # since then
     _warned: bool = False
+
+    def __post_init__(self) -> None:
+        self.mirror = Mirror.of(self.experiment.storage, self.storage, self.folder)
 
     @property
     def folder(self) -> Path:
@@ -149,6 +153,7 @@ class SweepRun:
         self._running.clear()
         self._await_closing()
         self.parent.finish(status, wait_s=SEND_SECONDS)
+        self.mirror.settle()
 
     def _begin(self, trial: Trial) -> None:
         if running := self._running.get(trial.number):  # pbt: it goes on with what another has learnt
@@ -158,6 +163,7 @@ class SweepRun:
         run = self.run_of(trial)
         run.record()
         self._running[trial.number] = run
+        self.mirror.push_soon()
 
     def _told(self, number: int, event: Event) -> None:
         if isinstance(event, FirstStep) and self.first_step is None:
@@ -182,6 +188,7 @@ class SweepRun:
         self.parent.log({f"trials/{state}": count for state, count in self.counts().items()}, step=done)
         if ranking and ranking[0].best:
             self.parent.log(self._score(ranking[0].best), step=done)
+        self.mirror.push_soon()
 
     def _close_run(self, run: Run, trial: Trial) -> None:
         tags = {"trial.state": trial.state, "trial.cause": trial.cause}

@@ -1,7 +1,8 @@
 """`train`: plan, pack, start workers, train, evaluate, register."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import cast
 
 from trainers import config, tracking
 from trainers.cluster import Runtime
@@ -9,6 +10,7 @@ from trainers.display import Display
 from trainers.errors import Interrupted
 from trainers.events import Event
 from trainers.experiment import Experiment
+from trainers.storage import Mirror
 from trainers.summary import Summary
 from trainers.verbs import plan
 from trainers.verbs.launch import find_resources, interruptible, launch, meanwhile, ray
@@ -30,6 +32,7 @@ def train(experiment: Experiment, display: Display, summary: Summary, resume: st
     with summary.phase("plan"):
         storage = plan.storage_folder(experiment)
         plan.check_path(experiment)  # told before Ray is started
+        tracking.check_lasting(experiment)
     run = Run(resume or new_name(experiment), experiment, storage, display, summary, resumed=resume is not None)
     with interruptible(), ray(experiment) as runtime:
         do(run, runtime)
@@ -63,9 +66,12 @@ def find_run(reference: str, experiment: Experiment, flags: config.Tree) -> tupl
     Raises:
         RequestError: there is no such run, or a flag would make it another experiment.
     """
-    saved = find_earlier(reference, plan.storage_folder(experiment) / "training", EXPERIMENT, "run")
+    storage = plan.storage_folder(experiment)
+    home = Mirror.of(experiment.storage, storage, storage / "training")
+    saved = find_earlier(reference, experiment, home, EXPERIMENT, "run")
     refuse_changes(flags, RESUMABLE, "run")
-    return saved.parent.name, config.load(saved, flags)
+    # It was found where the present command looks for it.
+    return saved.parent.name, config.load(saved, flags).model_copy(update={"storage": experiment.storage})
 
 
 def _do(run: Run, runtime: Runtime | None, *, last: bool) -> None:
@@ -86,11 +92,15 @@ def _do(run: Run, runtime: Runtime | None, *, last: bool) -> None:
         run.classifier = find_classifier(experiment, data, run.storage, display, resources)
         ready = time.time()
     display.say(f"run         {run.name}")
-    news = launch(run.job(data), resources, runtime)
-    for event in news:
-        run.hear(event)
-        if run.tested:
-            break
+    news = cast("Generator[Event]", launch(run.job(data), resources, runtime))
+    try:
+        for event in news:
+            run.hear(event)
+            if run.tested:
+                break
+    except BaseException:
+        news.close()  # what this process itself has trained is put where it lasts
+        raise
     run.end_times(ready)
     with meanwhile(lambda: _wind_down(news, runtime if last else None)):
         from trainers.verbs.finish import finish

@@ -11,6 +11,7 @@ from trainers.display import Display
 from trainers.errors import Interrupted, RequestError
 from trainers.experiment import Experiment
 from trainers.search import check, count, metric
+from trainers.storage import Mirror
 from trainers.summary import Summary
 from trainers.tracking import Recorder, run_id_of, tracking_uri
 from trainers.verbs import plan
@@ -43,6 +44,7 @@ def tune(experiment: Experiment, display: Display, summary: Summary, resume: str
         check(experiment)
         storage = plan.storage_folder(experiment)
         plan.check_path(experiment)
+        tracking.check_lasting(experiment)
     name = resume or new_name(experiment, "sweep")
     record, trials = Record(folder_of(storage, name)), count(experiment.search)
     # A complete sweep trains nothing more: only its end is done again.
@@ -69,9 +71,14 @@ def find_sweep(reference: str, experiment: Experiment, flags: config.Tree) -> tu
     Raises:
         RequestError: there is no such sweep, a flag would make it another one, or it has more trials already.
     """
-    saved = find_earlier(reference, plan.storage_folder(experiment) / "sweeps", SWEEP, "sweep")
+    storage = plan.storage_folder(experiment)
+    home = Mirror.of(experiment.storage, storage, storage / "sweeps")
+    saved = find_earlier(reference, experiment, home, SWEEP, "sweep")
     refuse_changes(flags, RESUMABLE, "sweep")
-    found, begun = config.load(saved, flags), len(Record(saved.parent).trials)
+    # It was found where the present command looks for it; so are its trials.
+    found = config.load(saved, flags).model_copy(update={"storage": experiment.storage})
+    Mirror.of(experiment.storage, storage, storage / "training").pull(f"{saved.parent.name}-")
+    begun = len(Record(saved.parent).trials)
     if count(found.search) < begun:
         raise RequestError(f"search.trials: {begun} have begun already, which cannot become {count(found.search)}")
     return saved.parent.name, found
@@ -142,6 +149,7 @@ def _do(sweep: SweepRun, work: _Work, summary: Summary, runtime: Runtime | None)
     # Ray is not stopped meanwhile: a handle that Ray Tune has left in this process, freed while Ray ends, aborts it.
     end(sweep, summary)
     sweep.parent.finish("FINISHED", wait_s=SEND_SECONDS)
+    sweep.mirror.settle()
 
 
 def _run_trials(sweep: SweepRun, work: _Work, runtime: Runtime) -> None:
@@ -156,11 +164,11 @@ def _run_trials(sweep: SweepRun, work: _Work, runtime: Runtime) -> None:
 
 def _resources(experiment: Experiment, trials: int, runtime: Runtime | None) -> tuple[Resources, int]:
     """What each trial takes, and how many run at a time."""
-    cpus, gpus = plan.capacity(experiment, runtime)
+    cluster = plan.find_cluster(experiment, runtime)
     batches = experiment.search.space.get("training.batch_size")
     smallest = min(extremes(batches)) if batches else experiment.training.batch_size
-    resources = find_resources(experiment.scale, smallest, cpus=cpus, gpus=gpus, sweep=True)
-    return resources, concurrency(experiment.search, resources, trials, cpus=cpus, gpus=gpus)
+    resources = find_resources(experiment.scale, smallest, cluster, sweep=True)
+    return resources, concurrency(experiment.search, resources, trials, cluster)
 
 
 def _open_parent(name: str, experiment: Experiment, storage: Path) -> Recorder:

@@ -1,5 +1,6 @@
 """What frozen layers make of a pack: the same for every run, computed once, and as good to train on as the images."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from toys import experiment_of, make_curve, make_pack, same
 
 from trainers.data.batches import Samples, TrainingBatches
 from trainers.data.normalise import Normalise
-from trainers.engine.features import compute_features, on_features, open_features, why_not
+from trainers.engine.features import compute_features, features_here, on_features, open_features, why_not
 from trainers.engine.optim import make_optimizer
 from trainers.errors import WorkError
 from trainers.experiment import Augment
@@ -170,6 +171,17 @@ def test_out_of_memory_makes_the_batches_smaller(tmp_path, monkeypatch):
     rows = open_features(compute_features(experiment, pack, tmp_path / "few", CPU))
     assert tried == [48, 24, 12, 12, 12, 12]
     np.testing.assert_allclose(rows, expected, atol=1e-6)
+
+
+def test_a_machine_without_the_drivers_features_computes_its_own(tmp_path):
+    pack, experiment = make_pack(), experiment_of("images", **HEAD)
+    drivers = compute_features(experiment, pack, tmp_path / "driver", CPU)
+    assert features_here(drivers, experiment, pack, tmp_path / "other", CPU) == drivers
+    rows = np.array(open_features(drivers))
+    shutil.rmtree(tmp_path / "driver")
+    here = features_here(drivers, experiment, pack, tmp_path / "other", CPU)
+    assert here == tmp_path / "other" / "features" / drivers.name
+    assert np.array_equal(open_features(here), rows)
 
 
 def test_that_not_even_one_sample_fits_is_told_as_it_is(tmp_path, monkeypatch):

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from trainers import config
+from trainers.cli.shared import add_remote, guard, tell
 from trainers.display import Display
-from trainers.errors import Interrupted, RequestError, TrainersError
+from trainers.errors import RequestError
 from trainers.experiment import Experiment
 from trainers.garbage import collect_less
-from trainers.summary import Summary
+from trainers.summary import Summary, check_place
+from trainers.verbs.travel import check, check_sender, environment
 
 VERBS = {
     "train": "train, evaluate and register (the default)",
@@ -45,36 +47,49 @@ def main(job: str) -> NoReturn:
 
 def run(job: str, argv: Sequence[str]) -> int:
     """Runs a job's command line and returns its exit code: 0 done, 1 the work failed, 2 the request was wrong."""
-    try:
-        return _run(Path(job), list(argv))
-    except TrainersError as error:
-        return _told(error)
-    except KeyboardInterrupt:
-        return Interrupted.exit_code
-    except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return guard(lambda: _run(Path(job), list(argv)))
 
 
 def _run(job: Path, argv: list[str]) -> int:
     verb = _take_verb(argv)
     # argparse would take a vector that begins with a minus for a flag; it leaves alone what has a space in it.
-    argv = [f" {argument}" if re.match(r"-[\d.]", argument) else argument for argument in argv]
+    spaced = [f" {argument}" if re.match(r"-[\d.]", argument) else argument for argument in argv]
     parser = _parser(job, verb)
-    arguments, flags = config.parse(parser, argv)
+    arguments, flags = config.parse(parser, spaced)
     experiment = config.load(arguments.config, flags, arguments.preset)
+    check_place(arguments.summary)
+    if arguments.on is not None:
+        return _send(job, verb, argv, arguments, experiment, flags)
+    _refuse_without_on(arguments)
     if getattr(arguments, "resume", None):
         arguments.resume, experiment = _find_earlier(verb, arguments.resume, experiment, flags)
     display = Display(experiment.log.level)
+    check_sender(experiment, display)
     summary = Summary()
-    if arguments.summary is not None and not arguments.summary.absolute().parent.is_dir():
-        raise RequestError(f"--summary: no folder {arguments.summary.parent} to write into")
     try:
         _call(verb, arguments, experiment, display, summary)
     finally:
         display.close()
         summary.write(arguments.summary)
     return 0
+
+
+def _send(
+    job: Path, verb: str, argv: list[str], arguments: argparse.Namespace, experiment: Experiment, flags: config.Tree
+) -> int:
+    from trainers.verbs.remote import Command, Where, send
+
+    given = vars(arguments)
+    check(experiment, flags, paths=given.get("paths", ()), reference=given.get("reference"), to=given.get("to"))
+    env = environment(arguments.pass_env)
+    command = Command(job, arguments.config, verb, argv, env)
+    return send(Where(arguments.on, arguments.token), command, arguments.summary, tell)
+
+
+def _refuse_without_on(arguments: argparse.Namespace) -> None:
+    for flag, value in (("--token", arguments.token), ("--pass-env", arguments.pass_env)):
+        if value:
+            raise RequestError(f"{flag}: goes with --on, which names the cluster")
 
 
 def _find_earlier(verb: str, reference: str, experiment: Experiment, flags: config.Tree) -> tuple[str, Experiment]:
@@ -126,12 +141,6 @@ def _call(verb: str, arguments: argparse.Namespace, experiment: Experiment, disp
         )
 
 
-def _told(error: TrainersError) -> int:
-    for line in str(error).splitlines():
-        print(f"{'stopped' if isinstance(error, Interrupted) else 'error'}: {line}", file=sys.stderr)  # noqa: T201
-    return error.exit_code
-
-
 def _take_verb(argv: list[str]) -> str:
     if not argv or argv[0].startswith("-"):
         return "train"
@@ -150,7 +159,7 @@ def _parser(job: Path, verb: str) -> config.Parser:
         described += f"presets (--preset NAME) of {beside.name}:\n{_list(presets)}\n\n"
     parser = config.Parser(
         prog=f"python {job.name}" if job.parent == Path() else f"python {os.path.relpath(job)}",
-        usage="%(prog)s [VERB] [PATH …] [--config FILE] [--section.key VALUE …]",
+        usage="%(prog)s [VERB] [PATH …] [--on URL] [--config FILE] [--section.key VALUE …]",
         description=f"{described}Options come from the YAML file, then the preset, then the environment "
         f"(TRAINERS__DATA__IMAGE_SIZE=64), then flags (--data.image-size 64); the later win.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -160,7 +169,13 @@ def _parser(job: Path, verb: str) -> config.Parser:
         "--config", type=Path, metavar="FILE", default=beside, help=f"the experiment (default: {beside.name})"
     )
     parser.add_argument("--preset", metavar="NAME", help="a named recipe of the experiment's file")
-    parser.add_argument("--summary", type=Path, metavar="FILE", help="write what came out as JSON")
+    parser.add_argument(
+        "--summary",
+        type=Path,
+        metavar="FILE",
+        help="write what came out as JSON; - prints it as the last line, `summary {…}`",
+    )
+    add_remote(parser)
     if verb == "train":
         parser.add_argument("--resume", metavar="RUN", help="go on with the run of this name, or MLflow id")
     if verb == "tune":
@@ -176,13 +191,15 @@ def _parser(job: Path, verb: str) -> config.Parser:
             "--from",
             dest="reference",
             metavar="MODEL",
-            help="models:/NAME/VERSION, models:/NAME@ALIAS or a folder (default: the champion); for evaluate also "
-            "`weights`: the experiment's network with model.weights",
+            help="models:/NAME/VERSION, models:/NAME@ALIAS, a folder or s3://… (default: the champion); for evaluate "
+            "also `weights`: the experiment's network with model.weights",
         )
     if verb == "evaluate":
         parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="which images")
     if verb == "predict":
-        parser.add_argument("paths", nargs="*", metavar="PATH", help="images: files, folders, http(s) URLs; or numbers")
+        parser.add_argument(
+            "paths", nargs="*", metavar="PATH", help="images: files, folders, s3://…, http(s)://…; or numbers"
+        )
         parser.add_argument("--json", action="store_true", help="one JSON object per input")
     return parser
 
@@ -190,28 +207,3 @@ def _parser(job: Path, verb: str) -> config.Parser:
 def _list(table: Mapping[str, str]) -> str:
     width = max(map(len, table))
     return "\n".join(f"  {name:<{width}}  {meaning}" for name, meaning in table.items())
-
-
-def service(argv: Sequence[str] | None = None) -> int:
-    """The console script `trainers`: commands of the service that belong to no job."""
-    try:
-        parser = config.Parser(prog="trainers", description="commands of the service that belong to no job")
-        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=config.Parser)
-        ui = commands.add_parser("ui", help="the MLflow UI on the local store")
-        ui.add_argument("--storage", type=Path, default=Path("runs"), help="as storage.path (default: runs)")
-        ui.add_argument("--port", type=int, default=5000, help="on 127.0.0.1 (default: 5000)")
-        replay = commands.add_parser("replay", help="send to MLflow what a run could not send")
-        replay.add_argument("folder", type=Path, metavar="FOLDER", help="the run's folder, such as runs/training/RUN")
-        replay.add_argument("--uri", help="MLflow tracking URI (default: the run's)")
-        arguments = parser.parse_args(argv)
-        Display()
-        from trainers import tracking
-
-        if arguments.command == "ui":
-            tracking.serve_ui(arguments.storage.resolve(), arguments.port)
-        else:
-            count = tracking.replay(arguments.folder, arguments.uri)
-            print(f"sent {count} records of {arguments.folder}")  # noqa: T201
-    except TrainersError as error:
-        return _told(error)
-    return 0
