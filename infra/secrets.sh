@@ -12,6 +12,7 @@ cores=$(nproc)
 
 umask 077
 new=$(mktemp "$file.XXXXXX")
+trap 'rm -f "$new"' EXIT
 # No name is one that Ray, MLflow or an S3 client reads: what a shell exports for them would win over this file.
 cat >"$new" <<END
 # Secrets of this stack; docs/compose.md says how to change them.
@@ -28,4 +29,3 @@ RAY_WORKER_CPUS=$((cores > 3 ? cores / 2 : 1))
 RAY_WORKER_MEMORY=4g
 END
 ln "$new" "$file" # never over another's, made meanwhile
-rm "$new"

@@ -15,18 +15,21 @@ files=(--file infra/compose.yaml)
 [ -z "${GPU:-}" ] || files+=(--file infra/compose.gpu.yaml)
 
 compose() { "$docker" compose --env-file "$secrets" "${files[@]}" "$@"; }
-fail() { echo "error: $*" >&2 && exit 2; }
+fail() { echo "error: $*" >&2 && exit "${code:-2}"; }
 
 up() {
     "$docker" compose version >/dev/null 2>&1 || fail "there is no \`$docker compose\`; it comes with Docker"
     "$docker" info >/dev/null 2>&1 || fail "no Docker engine answers \`$docker info\`"
     infra/secrets.sh "$secrets"
     # An image that TRAINERS_IMAGE names is pulled if need be.
-    local version
-    version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-    [ -n "${TRAINERS_IMAGE:-}" ] || "$docker" image inspect "trainers:$version" >/dev/null 2>&1 || infra/build.sh
+    if [ -z "${TRAINERS_IMAGE:-}" ]; then
+        TRAINERS_IMAGE=trainers:$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+        export TRAINERS_IMAGE
+        "$docker" image inspect "$TRAINERS_IMAGE" >/dev/null 2>&1 || infra/build.sh
+    fi
     SECONDS=0
-    compose up --detach --wait --remove-orphans
+    compose up --detach --wait --wait-timeout 300 --remove-orphans \
+        || code=1 fail "not all of it is healthy; \`make logs\` has what it says"
     (umask 077 && sed -n 's/^RAY_TOKEN=//p' "$secrets" >"$token")
     local ray mlflow
     ray=http://$(compose port head 8265) mlflow=http://$(compose port mlflow 5000)

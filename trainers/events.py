@@ -109,6 +109,13 @@ class RangeTested:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """Something has gone wrong that training can go on without."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class Failed:
     """Training cannot go on, and would not if it were started again."""
 
@@ -126,6 +133,7 @@ Event = (
     | EpochDone
     | Tested
     | RangeTested
+    | Warned
     | Failed
 )
 

@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cluster=${KIND_CLUSTER:-trainers}
-image=${TRAINERS_IMAGE:-trainers:0.1.0}
+image=${TRAINERS_IMAGE:-trainers:$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)}
 namespace=trainers
 release=trainers
 operator=1.7.0

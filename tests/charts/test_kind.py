@@ -39,7 +39,7 @@ class Tools:
         for name in names:
             (folder / name).write_text(FAKE)
             (folder / name).chmod(0o755)
-        for name in ("basename", "cat", "dirname", "grep", "tail", "touch"):
+        for name in ("basename", "cat", "dirname", "grep", "sed", "tail", "touch"):
             (folder / name).symlink_to(shutil.which(name))
 
     def run(self, script: str) -> "subprocess.CompletedProcess[str]":

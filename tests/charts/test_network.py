@@ -62,10 +62,11 @@ def test_what_keeps_data_calls_nobody_and_nobody_gets_a_machines_keys(helms):
     egress = {each["metadata"]["name"]: each["spec"].get("egress") for each in policies}
     assert egress["trial-database"] is None
     assert egress["trial-storage"] is None
-    for name in ("trial-ray", "trial-mlflow"):
+    for name in ("trial-ray", "trial-mlflow", "trial-client"):
         (rule,) = egress[name]
         blocks = [peer["ipBlock"] for peer in rule["to"] if "ipBlock" in peer]
         assert {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]} in blocks
+        assert {"cidr": "::/0", "except": ["fd00:ec2::254/128"]} in blocks
 
 
 @pytest.mark.parametrize("file", FILES)

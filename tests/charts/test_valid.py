@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 from jsonschema import ValidationError
-from rendered import CHART, FILES, helm, objects_of, objects_with
+from rendered import CHART, FILES, helm, objects_of, objects_with, of_kind, pods
 from schemas import check
 
 RANDOM = re.compile(r"\b[A-Za-z0-9]{40}\b")  # a generated password
@@ -73,3 +73,19 @@ def test_the_longest_name_fits_everywhere(helms, crds):
         if thing["kind"] == "RayJob":
             assert len(thing["metadata"]["name"]) <= 47
         check(thing, crds)
+
+
+def test_kind_pulls_what_is_not_loaded_into_it(helms):
+    for pod in pods(objects_of(helms[0], "values-kind.yaml")):
+        for each in pod["spec"]["containers"] + pod["spec"].get("initContainers", []):
+            assert (each["imagePullPolicy"] == "Never") == each["image"].startswith("trainers:"), each["name"]
+
+
+def test_a_drain_waits_for_a_job_of_its_own_cluster_too(helms):
+    alone = {"ray": {"enabled": False}, "job": {"enabled": True}}
+    found = objects_with(helms[0], alone)
+    budgets = {each["metadata"]["name"]: each["spec"] for each in of_kind(found, "PodDisruptionBudget")}
+    labels = [pod["metadata"]["labels"] for pod in pods(found)]
+    for name, least in (("trial-head", 1), ("trial-workers", 1)):
+        assert budgets[name]["minAvailable"] == least
+        assert any(budgets[name]["selector"]["matchLabels"].items() <= each.items() for each in labels)

@@ -1,6 +1,7 @@
 """The doctor names what is wrong and how to mend it, and what is right as well."""
 
 import json
+import socket
 import time
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -117,6 +118,29 @@ def test_the_time_of_a_server_is_read_whatever_it_answers(status):
         assert look.ahead(f"http://127.0.0.1:{server.server_port}/x") == pytest.approx(-300, abs=5)
         server.shutdown()
     assert look.ahead(f"http://127.0.0.1:{server.server_port}/x") is None
+
+
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\nDate: noon\r\nContent-Length: 0\r\n\r\n"]
+)
+def test_a_server_that_says_no_time_is_left_out(answer):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def speak() -> None:
+            caller, _ = server.accept()
+            with caller:
+                caller.recv(1024)
+                caller.sendall(answer)
+
+        thread = Thread(target=speak, daemon=True)
+        thread.start()
+        assert look.ahead(f"http://127.0.0.1:{server.getsockname()[1]}") is None
+        thread.join()
+
+
+@pytest.mark.parametrize("url", ["http://a b", "http://a:b", "store:7070", "http://"])
+def test_what_is_no_url_has_no_time(url):
+    assert look.ahead(url) is None
 
 
 def test_storage_is_written_and_read(tmp_path):
@@ -247,6 +271,12 @@ def test_a_cluster_is_asked_and_compared(there, capsys, monkeypatch):
     assert call("s3://b/p", on="http://127.0.0.1:9", pass_env=["SECRET"]) == 1
     assert asked == [("http://127.0.0.1:9", ["trainers", "doctor", "--json", "--storage", "s3://b/p"], {"SECRET": "1"})]
     assert "there: not 2." in capsys.readouterr().out
+
+
+def test_a_cluster_is_asked_for_nothing_before_its_url_is_looked_at(tmp_path, monkeypatch):
+    monkeypatch.setattr(look, "ahead", lambda url: pytest.fail(f"asks {url}"))
+    with pytest.raises(RequestError, match="--on: h is no URL of a Ray dashboard"):
+        call(tmp_path, on="ftp://me@h")
 
 
 @pytest.mark.parametrize("output", ["", "\n", "trainers: not found", '{"ok": true}', "[]"])

@@ -8,7 +8,7 @@ import pytest
 
 from trainers.display import Silent
 from trainers.errors import RequestError
-from trainers.events import EpochDone, FirstStep, MicroBatch, Restored, TrialEnded, TrialStarted, TrialTold
+from trainers.events import EpochDone, FirstStep, MicroBatch, Restored, TrialEnded, TrialStarted, TrialTold, Warned
 from trainers.experiment import Experiment
 from trainers.summary import Summary
 from trainers.tracking import run_id_of
@@ -207,6 +207,11 @@ def test_a_micro_batch_that_fits_is_recorded_and_not_spoken_of(one):
     assert one.recorder.tags["micro_batch"] == "64"
     assert one.recorder.tags["batchnorm.samples"] == "64"
     assert (one.summary.micro_batch, one.display.lines) == (64, [])
+
+
+def test_what_went_wrong_on_a_worker_is_told(one):
+    one.hear(Warned("the upload failed"))
+    assert one.display.lines == ["warning: the upload failed"]
 
 
 def test_a_micro_batch_that_shrinks_is_told_with_its_cause(one):

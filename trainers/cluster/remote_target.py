@@ -89,7 +89,7 @@ def _read_file(path: Path, where: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         cause = getattr(error, "strerror", None) or "it is not text"
         raise RequestError(f"{where}: the token cannot be read: {cause}") from None
-    lines = [line for line in text.splitlines() if line.startswith(SETTING)]  # the .env file of the compose stack
+    lines = [line for line in text.splitlines() if line.startswith(SETTING)]  # a file of settings
     return _checked(lines[0].removeprefix(SETTING) if lines else text, where)
 
 

@@ -110,7 +110,9 @@ class Trial(Trainable):
             if isinstance(event, Failed):
                 return self._failed(event.message)
             if isinstance(event, EpochDone):
-                return self._report(event.row)
+                report = self._report(event.row)
+                if not report[OVER]:  # else what follows brings the last checkpoint to where it lasts
+                    return report
             if self._again:
                 return self._report(self._again.popleft())
         if not self._history:

@@ -56,7 +56,7 @@ class Checkpoint:
 class CheckpointStore:
     """A run's checkpoints: `epoch-0001`, `epoch-0002`, … in one folder, of which the last two and the best are kept.
 
-    As a context, it waits at its end for what is being uploaded.
+    As a context, it brings at its end what was not uploaded yet to where it lasts.
 
     Args:
         folder: of the checkpoints; without a `url`, on storage that every node sees.
@@ -66,7 +66,8 @@ class CheckpointStore:
 
     def __init__(self, folder: Path, description: Mapping[str, Any], url: str | None = None) -> None:
         self.folder, self.description = folder, description
-        self._uploads = Uploads(folder, url) if url is not None else None
+        self._warnings: list[str] = []
+        self._uploads = Uploads(folder, url, self._warnings.append) if url is not None else None
 
     @classmethod
     def of(cls, options: Experiment, storage: Path, run: Path, description: Mapping[str, Any]) -> Self:
@@ -78,10 +79,12 @@ class CheckpointStore:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if self._uploads is not None and kind is not None:
-            self._uploads.wait()  # another error is on its way, or nobody listens any more
-        else:
+        try:
             self.finish()
+        except WorkError as failure:
+            if kind is None:
+                raise
+            log.warning("%s", failure)  # another error is on its way, or nobody listens any more
 
     def finish(self) -> None:
         """Waits until the checkpoints are where they last.
@@ -91,6 +94,12 @@ class CheckpointStore:
         """
         if self._uploads is not None:
             self._uploads.finish()
+
+    def warnings(self) -> list[str]:
+        """What has gone wrong, but not so that training could not go on, since this was last asked."""
+        told = self._warnings[:]
+        self._warnings.clear()
+        return told
 
     def path(self, epoch: int) -> Path:
         """Where the checkpoint of an epoch lies on this machine, if it does."""
@@ -168,7 +177,7 @@ class CheckpointStore:
             self._uploads.replace(self._here())
 
     def latest(self) -> int:
-        """The last epoch that has a sound checkpoint, or 0. Damaged ones are named in a warning.
+        """The last epoch that has a sound checkpoint, or 0. Damaged ones are named in `warnings`.
 
         Raises:
             WorkError: S3 cannot be reached.
@@ -177,7 +186,7 @@ class CheckpointStore:
             try:
                 self._sound(epoch)
             except Damaged as damage:
-                log.warning("%s; the one before it is used", damage)
+                self._warnings.append(f"{damage}; the one before it is used")
             else:
                 return epoch
         return 0

@@ -24,7 +24,7 @@ from trainers.engine.memory import CAUSES, KILLED, NOTE, Memory, Note, OutOfMemo
 from trainers.engine.supervised import Supervised
 from trainers.engine.world import World
 from trainers.errors import WorkError
-from trainers.events import Event, Failed, Restored, Tested
+from trainers.events import EpochDone, Event, Failed, Restored, Tested, Warned
 from trainers.experiment import Experiment
 from trainers.models import Built, build, resolve_weights
 from trainers.storage import Mirror
@@ -60,11 +60,18 @@ def work(job: Job, world: World) -> Iterator[Event]:
         # Resumed runs are to be the same bit for bit, so no algorithm is chosen by a race.
         torch.backends.cudnn.deterministic = True
     pack = reopen_pack(job.pack_key, options.data, job.storage)
+    if not same_samples(pack, world):
+        yield Failed("data.path: the workers' machines have different samples there; give all of them the same")
+        return
     with CheckpointStore.of(options, job.storage, job.folder, describe(options, pack)) as store:
         loop, test, missing = _loop(job, pack, store, world)
+        yield from map(Warned, store.warnings())
         yield Restored(len(loop.history), loop.history, missing)
         try:
-            yield from _train(job, loop, world)
+            for event in _train(job, loop, world):
+                if isinstance(event, EpochDone):  # after which nobody may ask for more
+                    yield from map(Warned, store.warnings())
+                yield event
         except (Diverged, TooLarge) as error:
             # All ranks stop here together; raising would only have Ray start them again to the same end.
             yield Failed(str(error))
@@ -76,6 +83,14 @@ def work(job: Job, world: World) -> Iterator[Event]:
         store.finish()  # the best weights may be those of the last epoch
         if job.test and job.range_test is None:
             yield _test_best(loop, test)
+
+
+def same_samples(pack: Pack, world: World) -> bool:
+    """Whether all ranks have packed the same samples, each on its own machine."""
+    if world.size == 1:
+        return True
+    identity = int(pack.split_fingerprint(range(len(pack.names))), 16) >> 1  # fits into a signed number
+    return world.largest(identity) == world.smallest(identity)
 
 
 def _train(job: Job, loop: Loop, world: World) -> Iterator[Event]:

@@ -6,20 +6,17 @@ A checkpoint without its manifest is not there.
 """
 
 import json
-import logging
 import os
 import platform
 import re
 import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from trainers.errors import TrainersError, WorkError
 
 MANIFEST = "manifest.json"
-
-log = logging.getLogger("trainers")
 
 
 def name_of(epoch: int) -> str:
@@ -33,12 +30,13 @@ class Uploads:
     Args:
         folder: of the checkpoints, on this machine.
         url: of the same on S3.
+        warn: is told what fails in the background.
     """
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, warn: Callable[[str], None]) -> None:
         from trainers.storage.s3 import Remote  # boto3 is not imported where there is no S3
 
-        self.folder, self.url = folder, url
+        self.folder, self.url, self._warn = folder, url, warn
         self._remote = Remote(url, "storage.path")
         self._waiting: set[int] = set()  # epochs that are not there yet
         self._thread: threading.Thread | None = None
@@ -65,26 +63,31 @@ class Uploads:
         """Puts a checkpoint in the place of this machine's own, unverified: a file that is not there is left out.
 
         Raises:
-            WorkError: S3 cannot be reached.
+            WorkError: S3 cannot be reached, or this machine's folder not be written.
         """
         folder = self.folder / name_of(epoch)
         aside = self.folder / f".{folder.name}.{os.getpid()}"
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        (aside / MANIFEST).write_bytes(manifest)
-        for name in _files_of(manifest):
-            if not self._remote.download(f"{folder.name}/{name}", aside / name):
-                (aside / name).unlink()
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
+        try:
+            with self._remote.writing(folder):
+                aside.mkdir(parents=True)
+                (aside / MANIFEST).write_bytes(manifest)
+                for name in _files_of(manifest):
+                    if not self._remote.download(f"{folder.name}/{name}", aside / name):
+                        (aside / name).unlink()
+                shutil.rmtree(folder, ignore_errors=True)
+                aside.rename(folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
     def begin(self, epoch: int, keep: Iterable[int]) -> None:
         """Uploads a checkpoint in the background, and removes those not to be kept; the one before has been waited for.
 
-        What could not be uploaded before is tried again. What fails is told in a warning.
+        What could not be uploaded before is tried again, if it is still to be kept. What fails is told in a warning.
         """
-        self._waiting.add(epoch)
-        self._thread = threading.Thread(target=self._upload, args=(set(keep),), name="checkpoint-upload", daemon=True)
+        kept = set(keep)
+        self._waiting = (self._waiting & kept) | {epoch}
+        self._thread = threading.Thread(target=self._upload, args=(kept,), name="checkpoint-upload", daemon=True)
         self._thread.start()
 
     def replace(self, epochs: Iterable[int]) -> None:
@@ -93,9 +96,13 @@ class Uploads:
         Raises:
             WorkError: they cannot be brought there.
         """
-        self._waiting = set(epochs)
-        self._upload(set(epochs))
-        self.finish()
+        kept = set(epochs)
+        self._waiting = set(kept)
+        self._upload(kept)
+        if self._error:  # once more; while one of the others is left there, it may be taken for the latest
+            self._upload(kept)
+        if self._error:
+            raise WorkError(self._error)
 
     def wait(self) -> None:
         """Waits until the background is done."""
@@ -103,7 +110,7 @@ class Uploads:
             self._thread.join()
             self._thread = None
             if self._error:
-                log.warning("%s; the checkpoint is in %s and is uploaded later", self._error, self.folder)
+                self._warn(f"{self._error}; the checkpoint is in {self.folder} and is uploaded later")
 
     def finish(self) -> None:
         """Waits until everything is there.
@@ -119,10 +126,9 @@ class Uploads:
             raise WorkError(f"{self._error}; the weights are in {places} on {platform.node()} alone")
 
     def _upload(self, keep: set[int] | None) -> None:
-        """All that is waiting, if it is still to be kept; then what is not to be kept is removed. None: keep all."""
+        """All that is waiting; then what is not to be kept is removed. None: keep all."""
         try:
             there = [one.name for one in self._remote.objects()]
-            self._waiting &= self._waiting if keep is None else keep
             for epoch in sorted(self._waiting):
                 self._put(name_of(epoch), there)
                 self._waiting.discard(epoch)

@@ -1,6 +1,7 @@
 """A folder of this machine and its lasting copy on S3."""
 
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -93,7 +94,7 @@ class Mirror:
         self._try_push()
 
     def pull(self, below: str = "") -> None:
-        """Fetches the files that this machine lacks or has otherwise.
+        """Fetches the files that this machine lacks or has otherwise, but for lines (*.jsonl) of which it has more.
 
         Args:
             below: how their names begin.
@@ -111,13 +112,22 @@ class Mirror:
     def push_file(self, name: str) -> None:
         """Copies one file, whatever it is; raises WorkError."""
         if self.url is not None:
+            self._unsent(name).touch()
             self._lasting.upload(name, self.folder / name)
+            self._unsent(name).unlink(missing_ok=True)
 
     def pull_file(self, name: str) -> None:
-        """Fetches one file, whatever it is, if there is a copy; raises WorkError."""
-        if self.url is not None and (content := self._lasting.read(name)) is not None:
+        """Fetches one file, whatever it is, if there is a copy; raises WorkError.
+
+        Where the last `push_file` from this machine has failed, its own is newer: it stays, and is pushed again.
+        """
+        if self._unsent(name).exists():
+            self.push_file(name)
+        elif self.url is not None and (content := self._lasting.read(name)) is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / name).write_bytes(content)
+            aside = self.folder / f".{name}.{os.getpid()}"
+            aside.write_bytes(content)
+            aside.replace(self.folder / name)
 
     def remove(self) -> None:
         """Removes the copy with everything in it; raises WorkError."""
@@ -127,6 +137,10 @@ class Mirror:
     def folders(self) -> list[str]:
         """The folders in the copy, ascending; none where there is no copy; raises RequestError."""
         return [] if self.url is None else self._remote(RequestError).folders()
+
+    def _unsent(self, name: str) -> Path:
+        """Is there while a file is newer than its copy."""
+        return self.folder / f".{name}.unsent"
 
     @cached_property
     def _lasting(self) -> "Remote":

@@ -28,6 +28,7 @@ from botocore.exceptions import (
     ProfileNotFound,
     SSLError,
 )
+from s3transfer.exceptions import RetriesExceededError  # type: ignore[import-untyped]
 
 from trainers.errors import RequestError, TrainersError, WorkError
 
@@ -53,6 +54,7 @@ _WRONG_KEYS = (
     "XAdminUserNotFound",  # versitygw's own
 )
 _WRONG_TIME = ("RequestTimeTooSkewed", "RequestExpired")
+_BROKEN_OFF = (ConnectionError, HTTPClientError, RetriesExceededError)
 _BUSY = ("503", "SlowDown", "ServiceUnavailable", "500", "InternalError", "502", "504")
 
 
@@ -138,7 +140,7 @@ class Remote:
 
     def download(self, name: str, file: Path) -> bool:
         """Writes an object's content into a file; False if it is not there."""
-        with self.told(name), file.open("wb") as stream:
+        with self.told(name), self.writing(file), file.open("wb") as stream:
             try:
                 self.client.download_fileobj(**self.key(name), Fileobj=stream, Config=_TRANSFER)
             except ClientError as error:
@@ -148,14 +150,20 @@ class Remote:
         return True
 
     def fetch(self, found: Object, file: Path) -> None:
-        """The same whole or not at all, unless the file has that content; it may be gone meanwhile."""
-        if file.is_file() and hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest() == found.etag:
-            return
-        file.parent.mkdir(parents=True, exist_ok=True)
+        """The same whole or not at all, unless the file has that content; it may be gone meanwhile.
+
+        A file of lines (*.jsonl) is only ever added to: where the object is how it begins, the file is the newer.
+        """
         aside = file.with_name(f".{file.name}.{os.getpid()}")
-        if self.download(found.name, aside):
-            aside.replace(file)
-        aside.unlink(missing_ok=True)
+        with self.writing(file):
+            if file.is_file() and hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest() == found.etag:
+                return
+            file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                if self.download(found.name, aside) and not _newer(file, aside):
+                    aside.replace(file)
+            finally:
+                aside.unlink(missing_ok=True)
 
     def delete(self, names: Iterable[str]) -> None:
         """Removes objects; that one is not there does no harm."""
@@ -172,9 +180,19 @@ class Remote:
         """What goes wrong with the store inside becomes an error of one line."""
         try:
             yield
-        except (BotoCoreError, ClientError, ValueError) as error:
+        except (BotoCoreError, ClientError, RetriesExceededError, ValueError) as error:
             where = f"{self.url}/{name}" if name else self.url
             raise self._raises(f"{self._option}: {where}: {self._explain(error)}") from error
+
+    @contextmanager
+    def writing(self, file: Path) -> Iterator[None]:
+        """What goes wrong with a file of this machine inside becomes an error of one line."""
+        try:
+            yield
+        except BotoCoreError:  # some are OSErrors, too
+            raise
+        except OSError as error:
+            raise self._raises(f"{file}: cannot be written ({error.strerror or error})") from error
 
     def _explain(self, error: Exception) -> str:
         """What went wrong and what to do."""
@@ -184,7 +202,7 @@ class Remote:
             return "the AWS profile is not in ~/.aws; check AWS_PROFILE"
         if isinstance(error, ParamValidationError):
             return f"`{self.bucket}` cannot be a bucket; check the address"
-        if not isinstance(error, (ClientError, ConnectionError, HTTPClientError)):  # there may be no client
+        if not isinstance(error, (ClientError, *_BROKEN_OFF)):  # there may be no client
             first = str(error).partition("\n")[0]
             return f"{first}; check the address and AWS_ENDPOINT_URL"
         host = urlsplit(self.client.meta.endpoint_url).netloc.rpartition("@")[2]
@@ -226,6 +244,11 @@ def for_arrow(url: str) -> tuple[Any, str]:
     region = meta.region_name if meta.region_name != "aws-global" else "us-east-1"
     filesystem = S3FileSystem(endpoint_override=host, scheme=scheme, region=region)
     return filesystem, f"{remote.bucket}/{remote.prefix}".rstrip("/")
+
+
+def _newer(file: Path, other: Path) -> bool:
+    """Whether a file that is only added to has all that the other has."""
+    return file.suffix == ".jsonl" and file.is_file() and file.read_bytes().startswith(other.read_bytes())
 
 
 def _code(error: Exception) -> str:

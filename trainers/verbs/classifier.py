@@ -1,15 +1,19 @@
 """The classifier that measures a GAN's samples: the one that is named, or a small one trained on the same images."""
 
+import hashlib
+import shutil
 import tempfile
 from pathlib import Path
 
 from trainers.cluster import Resources
+from trainers.data.disk import locked, replacing
 from trainers.display import Display
 from trainers.errors import RequestError, WorkError
 from trainers.events import EpochDone, Failed, Tested
 from trainers.experiment import Experiment
-from trainers.storage import Mirror
+from trainers.storage import Mirror, on_s3
 from trainers.tasks import Classifier, copy_bundle, load_predictor
+from trainers.tasks.bundle import DESCRIPTION, WEIGHTS
 from trainers.verbs.models import find_model
 from trainers.verbs.plan import Plan
 
@@ -26,6 +30,8 @@ RECIPE = {
 def find_classifier(experiment: Experiment, data: Plan, storage: Path, display: Display, resources: Resources) -> Path:
     """The folder of the classifier that `gan.classifier` names or, where it names none, of one trained here once.
 
+    It is absolute, and with storage on S3 it has a copy there: rank 0 may be on another machine.
+
     Raises:
         RequestError: there is no such model, or it does not classify images of this shape.
     """
@@ -33,9 +39,9 @@ def find_classifier(experiment: Experiment, data: Plan, storage: Path, display: 
         folder = storage / "classifiers" / f"{data.pack.key}-{experiment.seed}"
         kept = Mirror.of(experiment.storage, storage, folder)
         kept.pull()
-        if not folder.exists():
+        if not _is_whole(folder):
             _train(experiment, data, storage, display, resources, folder)
-        kept.push()  # rank 0 may be on another machine
+        kept.push()
         return folder
     found = find_model(experiment, storage, experiment.gan.classifier)
     predictor = load_predictor(found.folder)
@@ -45,8 +51,28 @@ def find_classifier(experiment: Experiment, data: Plan, storage: Path, display: 
             f"{data.pack.shape[0]} channels; leave it out to have one trained"
         )
     predictor.features(data.pack.inputs[:1])
-    Mirror.of(experiment.storage, storage, found.folder).push()
-    return found.folder
+    folder = found.folder.resolve()
+    if on_s3(experiment.storage) and not folder.is_relative_to(storage):
+        folder = _copied(folder, storage / "models")
+    Mirror.of(experiment.storage, storage, folder).push()
+    return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a model lies there; whoever copied it may have been interrupted."""
+    return all((folder / name).exists() for name in (DESCRIPTION, WEIGHTS))
+
+
+def _copied(model: Path, models: Path) -> Path:
+    """A copy of a model that lies outside the storage, named by its content."""
+    content = b"".join((model / name).read_bytes() for name in (DESCRIPTION, WEIGHTS))
+    copy = models / f"copy-{hashlib.sha256(content).hexdigest()[:16]}"
+    with locked(copy.with_suffix(".lock")):
+        if not _is_whole(copy):
+            with replacing(copy) as aside:
+                for name in (DESCRIPTION, WEIGHTS):
+                    shutil.copyfile(model / name, aside / name)
+    return copy
 
 
 def _train(
@@ -72,7 +98,8 @@ def _train(
             elif isinstance(event, Tested):
                 bundle = copy_bundle(Path(event.checkpoint), Path(scratch) / "bundle")
                 display.say(f"classifier  {_worth(event)}")
-                if not folder.exists():
+                if not _is_whole(folder):  # another process may have trained it meanwhile
+                    shutil.rmtree(folder, ignore_errors=True)
                     bundle.rename(folder)
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 from trainers import config
 from trainers.cluster import Answer, Runtime, ask_nodes, joined_cluster
-from trainers.cluster.remote import run_there
+from trainers.cluster.remote import Target, run_there
 from trainers.errors import RequestError, WorkError
 from trainers.experiment import Experiment
 from trainers.verbs import doctor_rows as look
@@ -35,8 +35,9 @@ def doctor(storage: str | None, *, as_json: bool, on: str | None, token: str | N
     if on is None:
         here, there = list(_rows(experiment)), None
     else:
-        here = [*look.versions(), look.clock({on: look.ahead(on)})]
-        there = compared(here, _rows_there(storage, on, token, pass_env))
+        target = Where(on, token).find(lambda line: print(line, file=sys.stderr))  # noqa: T201
+        here = [*look.versions(), look.clock({target.url: look.ahead(target.url)})]
+        there = compared(here, _rows_there(storage, target, pass_env))
     ok = not any(row.problem for row in [*here, *(there or [])])
     if as_json:
         columns = {"here": here} if there is None else {"here": here, "there": there}
@@ -117,9 +118,8 @@ def _token() -> Row:
     return Row("token", "Ray asks for none", problem, "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN for all of its nodes")
 
 
-def _rows_there(storage: str | None, on: str, token: str | None, pass_env: Sequence[str]) -> list[Row]:
+def _rows_there(storage: str | None, target: Target, pass_env: Sequence[str]) -> list[Row]:
     """What the doctor of a cluster's head says."""
-    target = Where(on, token).find(lambda line: print(line, file=sys.stderr))  # noqa: T201
     argv = ["trainers", "doctor", "--json", *(["--storage", storage] if storage else [])]
     code, output = run_there(target, argv, environment(pass_env).values)
     said = [line for line in output.splitlines() if line.strip()]
@@ -127,4 +127,4 @@ def _rows_there(storage: str | None, on: str, token: str | None, pass_env: Seque
         return [Row(**row) for row in json.loads(said[-1])["here"]]
     except (IndexError, ValueError, KeyError, TypeError):
         last = said[-1] if said else "it says nothing"
-        raise WorkError(f"--on {on}: `trainers doctor` failed there with exit code {code}: {last}") from None
+        raise WorkError(f"--on {target.url}: `trainers doctor` failed there with exit code {code}: {last}") from None

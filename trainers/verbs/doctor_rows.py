@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.error import HTTPError
@@ -162,17 +163,16 @@ def clock(skews: Mapping[str, float | None]) -> Row:
 def ahead(url: str) -> float | None:
     """By how many seconds an HTTP server's clock is ahead of this machine's; None: it does not say (RFC 9110, Date)."""
     before = time.time()
-    date = None
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, OverflowError, HTTPException):  # of the URL, the connection, what comes back
         try:
             with urlopen(Request(url, method="HEAD"), timeout=5) as answer:
                 date = answer.headers["Date"]
         except HTTPError as error:  # an answer as well
             date = error.headers["Date"]
-    if date is None:
-        return None
-    # It has whole seconds, and was written somewhere between question and answer.
-    return parsedate_to_datetime(date).timestamp() + 0.5 - (before + time.time()) / 2
+        if date is not None:
+            # It has whole seconds, and was written somewhere between question and answer.
+            return parsedate_to_datetime(date).timestamp() + 0.5 - (before + time.time()) / 2
+    return None
 
 
 def servers(experiment: Experiment) -> Sequence[str]:

@@ -68,5 +68,6 @@ def _fetched(url: str, folder: Path) -> Path:
         if not target.exists():
             with replacing(target) as aside:
                 for one in found:
-                    remote.download(one.name, aside / one.name)
+                    if not remote.download(one.name, aside / one.name):
+                        raise RequestError(f"--from: {remote.url}/{one.name} was removed while it was fetched")
     return target

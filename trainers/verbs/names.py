@@ -26,7 +26,7 @@ def new_name(experiment: Experiment, kind: str = "") -> str:
 def command(verb: str, *arguments: object) -> str:
     """The command line that calls a verb of this job; if it was sent here with --on, it is sent so again."""
     there = shlex.split(os.environ.get(SENT_TO, ""))
-    return " ".join(["python", shlex.quote(sys.argv[0]), verb, *map(str, arguments), *there])
+    return " ".join(["python", shlex.quote(sys.argv[0]), verb, *map(str, arguments), *map(shlex.quote, there)])
 
 
 def origin() -> dict[str, str]:

@@ -1,10 +1,10 @@
 """`predict`: images in files, folders, at URLs or on S3 to answers; numbers to answers; a GAN's samples."""
 
 import json
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,7 @@ def _download(name: str) -> bytes:
     try:
         with urllib.request.urlopen(name, timeout=URL_SECONDS) as answer:
             content: bytes = answer.read(URL_BYTES + 1)
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:  # of the connection, the URL, what comes back
         raise Unreadable(str(getattr(error, "reason", error))) from error
     if len(content) > URL_BYTES:
         raise Unreadable(f"larger than {URL_BYTES >> 20} MiB")

@@ -126,7 +126,9 @@ def _work(command: Command, package: Package, where: Where) -> remote.Work:
     argv = ["python", f"jobs/{job.name}", command.verb, *_for_there(command.argv), "--summary", "-"]
     digest = hashlib.sha256(json.dumps([package.name, argv, values], sort_keys=True).encode()).hexdigest()
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", f"{job.stem}-{command.verb}-{digest[:8]}")
-    sender = {SENT_BY: trainers.__version__, SENT_TO: shlex.join(where.flags)}
+    other = command.config != job.with_suffix(".yaml")
+    flags = [*(["--config", str(command.config)] if other else []), *where.flags]
+    sender = {SENT_BY: trainers.__version__, SENT_TO: shlex.join(flags)}
     return remote.Work(name, argv, values | sender, (package.name, package.content))
 
 

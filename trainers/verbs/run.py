@@ -25,6 +25,7 @@ from trainers.events import (
     Row,
     Tested,
     Unfrozen,
+    Warned,
 )
 from trainers.experiment import Experiment
 from trainers.storage import Mirror
@@ -185,6 +186,8 @@ class Run:
             self.mirror.push_soon()
         elif isinstance(event, Tested):
             self.tested = event
+        elif isinstance(event, Warned):
+            self.display.warn(event.message)
         elif isinstance(event, Failed):
             raise WorkError(event.message)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from trainers import config
 from trainers.display import Display
-from trainers.errors import WorkError
+from trainers.errors import RequestError, WorkError
 from trainers.events import Tested
 from trainers.experiment import Experiment
 from trainers.reports import draw_search
@@ -56,15 +56,21 @@ def end(sweep: SweepRun, summary: Summary) -> None:
     display.result(f"best        #{best.number}  {written(best.options)}")
     _register(sweep, best, run)
     display.result(f"table       {place(sweep.mirror, TABLE)}")
-    display.result(f"train       {_again(sweep, run.experiment)}")
     _record_best(sweep, best, summary)
+    display.result(f"train       {_again(sweep, run.experiment)}")
 
 
 def _again(sweep: SweepRun, best: Experiment) -> str:
-    """The command that trains as the best trial did: of a job that was sent here by flags, since its files are here."""
+    """The command that trains as the best trial did: of a job that was sent here by flags, since its files are here.
+
+    They change the experiment beside the job, where --on puts it; a job that was submitted otherwise may have none.
+    """
     if not submitted():
         return command("--config", near(sweep.folder / BEST))
-    usual = config.flatten(config.load(Path(sys.argv[0]).with_suffix(".yaml"), {}).model_dump(mode="json"))
+    try:
+        usual = config.flatten(config.load(Path(sys.argv[0]).with_suffix(".yaml"), {}).model_dump(mode="json"))
+    except RequestError:
+        return f"with {place(sweep.mirror, BEST)} as --config"
     flags = {
         path: value if isinstance(value, str) else json.dumps(value)
         for path, value in config.flatten(best.model_dump(mode="json")).items()

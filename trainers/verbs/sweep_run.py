@@ -22,6 +22,7 @@ from trainers.events import (
     TrialStarted,
     TrialTold,
     Unfrozen,
+    Warned,
 )
 from trainers.experiment import Experiment
 from trainers.search import metric
@@ -166,6 +167,8 @@ class SweepRun:
         self.mirror.push_soon()
 
     def _told(self, number: int, event: Event) -> None:
+        if isinstance(event, Warned):
+            self.display.warn(f"trial {number}: {event.message}")
         if isinstance(event, FirstStep) and self.first_step is None:
             self.first_step = event.at
             threading.Thread(target=preload_end, name="preload", daemon=True).start()

@@ -19,7 +19,7 @@ SETTINGS = ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AW
 URIS = ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "TRAINERS__TRACKING__URI")
 OWN = "TRAINERS__STORAGE__CACHE"  # each machine has its own
 NUMBERS = re.compile(r"\s*[-+\d.][-+\d.,eE\s]*")  # what `predict` takes for vectors
-# What the job can tell of its sender: the version, and the flags by which the sender names the cluster.
+# What the job can tell of its sender: the version, and the flags by which the sender names cluster and experiment.
 SENT_BY, SENT_TO = "TRAINERS_SENT_BY", "TRAINERS_SENT_TO"
 PASSWORD = (
     "holds a password, which whoever may list the cluster's jobs could read; leave it out, and set "

@@ -41,7 +41,7 @@ spec:
       containers:
         - name: {{ .component }}
           image: {{ include "trainers.imageOf" (list .values.image "") }}
-          imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+          imagePullPolicy: IfNotPresent
           {{- .container | nindent 10 }}
           ports:
             - name: {{ .component }}

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from toys import experiment_of, losses, make_loop, make_problem, train
+from toys import experiment_of, losses, make_loop, make_pack, make_problem, train
 
 from trainers.engine import LrCurve, World
+from trainers.engine.job import same_samples
 from trainers.engine.lr_finder import RangeTest, run_range_test
 from trainers.models import build
 
@@ -55,6 +56,7 @@ def everything(world: World, folder: Path) -> dict[str, Any]:
     results[SHORT] = _out_of_memory(world, folder)
     results["range test"] = _range_test(world, folder)
     results["evaluation"] = _evaluation(world, folder)
+    results["the same samples"] = [same_samples(make_pack(count), world) for count in (48, 48 + world.rank)]
     results["BatchNorm"] = {name: _weights_with_batch_norm(name, world, folder) for name in WITH_BATCH_NORM}
     return results
 

@@ -1,13 +1,17 @@
 """Nothing half-written is ever read: a checkpoint is whole, or it is named and the one before it is used."""
 
 import json
-import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from trainers.engine import job
 from trainers.engine.checkpoint import FORMAT, Checkpoint, CheckpointStore
+from trainers.engine.world import World
 from trainers.errors import WorkError
+from trainers.events import EpochDone, Restored, Warned
+from trainers.experiment import Experiment
 
 
 def checkpoint(epoch, best=1):
@@ -37,8 +41,7 @@ def test_the_last_two_and_the_best_are_kept(store):
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "training.pt", "model.json", "manifest.json"])
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(store, caplog, name, damage):
-    logging.getLogger("trainers").propagate = True
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(store, name, damage):
     store.save(checkpoint(1))
     file = store.save(checkpoint(2)) / name
     content = file.read_bytes()
@@ -48,9 +51,11 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(store, caplog,
         file.write_bytes(content[:-7])
     else:
         file.unlink()
-    with caplog.at_level(logging.WARNING, logger="trainers"):
-        assert store.latest() == 1
-    assert f"{store.path(2)} is damaged" in caplog.text
+    assert store.latest() == 1
+    (told,) = store.warnings()
+    assert f"{store.path(2)} is damaged" in told
+    assert "the one before it is used" in told
+    assert store.warnings() == []
     with pytest.raises(WorkError, match="damaged"):
         store.load(2)
 
@@ -72,3 +77,30 @@ def test_a_checkpoint_of_another_format_is_refused(store):
 
 def test_no_checkpoint_is_epoch_0(store):
     assert store.latest() == 0
+
+
+def test_what_went_wrong_is_told_before_the_epoch_is_done(store, monkeypatch):
+    """After a trial's epoch, and on a worker that waits, nobody asks for more."""
+
+    def train(*_):
+        for epoch in (1, 2):
+            store._warnings.append(f"upload {epoch} failed")
+            yield EpochDone({"epoch": float(epoch)}, "")
+
+    def loop(*_):
+        store._warnings.append("epoch 3 is damaged")
+        return SimpleNamespace(history=[]), None, ()
+
+    stubs = {"reopen_pack": lambda *_: None, "describe": lambda *_: {}, "_loop": loop, "_train": train}
+    for name, stub in stubs.items():
+        monkeypatch.setattr(job, name, stub)
+    monkeypatch.setattr(CheckpointStore, "of", lambda *_: store)
+    options = SimpleNamespace(experiment=Experiment(), pack_key="", storage=None, folder=None, test=False)
+    assert list(job.work(options, World())) == [
+        Warned("epoch 3 is damaged"),
+        Restored(0, []),
+        Warned("upload 1 failed"),
+        EpochDone({"epoch": 1.0}, ""),
+        Warned("upload 2 failed"),
+        EpochDone({"epoch": 2.0}, ""),
+    ]

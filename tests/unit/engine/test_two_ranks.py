@@ -53,3 +53,8 @@ def test_an_evaluation_makes_the_statistics_of_batch_norm_equal(both, network):
     assert first == second
     trained, averaged = first
     assert trained != averaged
+
+
+def test_ranks_whose_machines_have_other_samples_are_told_apart(both, alone):
+    assert [ranks["the same samples"] for ranks in both] == [[True, False]] * 2
+    assert alone["the same samples"] == [True, True]

@@ -122,18 +122,20 @@ def test_a_checkpoint_without_its_manifest_is_not_there(tmp_path, s3):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_one_is_named_and_the_one_before_it_used(tmp_path, s3, warnings, name):
+def test_a_damaged_one_is_named_and_the_one_before_it_used(tmp_path, s3, name):
     saved(tmp_path / "one", 1, 2)
     s3.client.put_object(Bucket="kept", Key=f"{URL.removeprefix('s3://kept/')}/epoch-0002/{name}", Body=b"{}")
-    assert store_in(tmp_path / "other").latest() == 1
-    assert f"checkpoint {URL}/epoch-0002 is damaged" in warnings.text
+    other = store_in(tmp_path / "other")
+    assert other.latest() == 1
+    assert f"checkpoint {URL}/epoch-0002 is damaged" in other.warnings()[0]
 
 
-def test_a_file_that_is_gone_is_damage(tmp_path, s3, warnings):
+def test_a_file_that_is_gone_is_damage(tmp_path, s3):
     saved(tmp_path / "one", 1, 2)
     s3.client.delete_object(Bucket="kept", Key=f"{URL.removeprefix('s3://kept/')}/epoch-0002/training.pt")
-    assert store_in(tmp_path / "other").latest() == 1
-    assert f"checkpoint {URL}/epoch-0002 is damaged" in warnings.text
+    other = store_in(tmp_path / "other")
+    assert other.latest() == 1
+    assert f"checkpoint {URL}/epoch-0002 is damaged" in other.warnings()[0]
 
 
 def test_the_cache_is_used_where_it_is_the_same(tmp_path, monkeypatch):
@@ -176,16 +178,71 @@ def failing(monkeypatch):
     return left
 
 
-def test_a_failed_upload_is_told_and_done_with_the_next(tmp_path, s3, failing, warnings):
+def test_a_failed_upload_is_told_and_done_with_the_next(tmp_path, s3, failing):
     store = store_in(tmp_path)
     failing[0] = 1
     store.save(checkpoint(1))
     store.save(checkpoint(2))
     store.finish()
     assert there(s3) == {"epoch-0001": FILES, "epoch-0002": FILES}
-    (told,) = [record.getMessage() for record in warnings.records]
+    (told,) = store.warnings()
     assert "cannot be reached" in told
     assert f"the checkpoint is in {store.folder} and is uploaded later" in told
+
+
+def test_what_is_no_longer_kept_is_not_waited_for_once_s3_is_back(tmp_path, s3, monkeypatch):
+    store = store_in(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        for epoch in range(1, 5):
+            store.save(checkpoint(epoch, best=4))
+        store._uploads.wait()
+    store.finish()
+    assert there(s3) == {"epoch-0003": FILES, "epoch-0004": FILES}
+
+
+def test_a_failed_upload_is_tried_again_where_training_is_stopped(tmp_path, s3, failing):
+    store = store_in(tmp_path)
+    failing[0] = 1
+    store.save(checkpoint(1))
+    store.__exit__(GeneratorExit, GeneratorExit(), None)
+    assert there(s3) == {"epoch-0001": FILES}
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_checkpoints_that_are_replaced_are_gone_or_it_fails(tmp_path, s3, monkeypatch, failures):
+    saved(tmp_path / "one", 1)
+    store_in(tmp_path / "one").copy_to(tmp_path / "copy")
+    store = saved(tmp_path / "two", 1, 2, 3)
+    delete, left = Remote.delete, [failures]
+
+    def fail(self, names):
+        names = list(names)
+        if any("epoch-0003" in name for name in names) and left[0] > 0:
+            left[0] -= 1
+            raise WorkError("storage.path: 127.0.0.1 cannot be reached")
+        delete(self, names)
+
+    monkeypatch.setattr(Remote, "delete", fail)
+    if failures == 1:
+        store.replace(tmp_path / "copy")
+        assert there(s3) == {"epoch-0001": FILES}
+    else:
+        with pytest.raises(WorkError, match="cannot be reached"):
+            store.replace(tmp_path / "copy")
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path, monkeypatch):
+    saved(tmp_path / "one", 1)
+    other, opened = store_in(tmp_path / "other"), Path.open
+
+    def full(self, *args, **kwargs):
+        return opened(Path("/dev/full") if self.name == "weights.safetensors" else self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(WorkError, match=r"weights\.safetensors: cannot be written \(No space left on device\)$"):
+        other.latest()
+    assert not list(other.folder.glob(".epoch*1.[0-9]*"))
 
 
 def test_nothing_is_removed_before_what_replaces_it_is_there(tmp_path, s3, failing):
@@ -275,7 +332,7 @@ def test_another_runs_checkpoints_take_the_place_of_all(tmp_path, s3):
     assert torch.equal(CheckpointStore(tmp_path / "three", {}, url).load(3).weights["weight"], torch.full((3,), 3.0))
 
 
-def test_a_manifest_says_nothing_of_other_folders(tmp_path, s3, warnings):
+def test_a_manifest_says_nothing_of_other_folders(tmp_path, s3):
     saved(tmp_path / "one", 1)
     key = f"{URL.removeprefix('s3://kept/')}/epoch-0001/manifest.json"
     manifest = json.loads(s3.content(f"s3://kept/{key}"))

@@ -5,12 +5,14 @@ import pickle
 import threading
 
 import pytest
+from s3transfer.exceptions import RetriesExceededError
 
 from trainers.engine.memory import KILLED, NOTE, Note
 from trainers.errors import RequestError, WorkError
-from trainers.experiment import Storage
+from trainers.experiment import Experiment, Storage
 from trainers.storage import Mirror
 from trainers.storage.s3 import Remote
+from trainers.verbs.models import find_model
 
 URL = "s3://kept/runs/training/run"
 S3 = Storage(path="s3://kept/runs/")
@@ -116,6 +118,33 @@ def test_what_is_otherwise_here_becomes_as_it_is_there(s3, run):
     assert (run.folder / "a").read_text() == "there"
 
 
+def test_lines_that_were_added_here_since_the_last_push_stay(s3, run):
+    (run.folder / "journal.jsonl").write_text("1\n")
+    run.push()
+    (run.folder / "journal.jsonl").write_text("1\n2\n")
+    run.pull()
+    assert (run.folder / "journal.jsonl").read_text() == "1\n2\n"
+    assert [path.name for path in run.folder.iterdir()] == ["journal.jsonl"]
+    run.push()
+    for here in ("1\n", "1\n3\n4\n"):
+        (run.folder / "journal.jsonl").write_text(here)
+        run.pull()
+        assert (run.folder / "journal.jsonl").read_text() == "1\n2\n"
+
+
+def test_a_read_that_breaks_off_is_told_in_one_line(s3, run, monkeypatch):
+    def breaks(*args, **kwargs):
+        raise RetriesExceededError(OSError())
+
+    (run.folder / "a").write_text("a")
+    run.push()
+    (run.folder / "a").unlink()
+    monkeypatch.setattr(type(Remote(URL, "x").client), "download_fileobj", breaks)
+    with pytest.raises(RequestError, match=r"run/a: .* cannot be reached or broke off; check"):
+        run.pull()
+    assert list(run.folder.iterdir()) == []
+
+
 def test_a_push_in_the_background_comes_to_its_end(s3, run):
     (run.folder / "a").write_text("a")
     run.push_soon()
@@ -213,3 +242,31 @@ def test_a_note_of_memory_that_ran_out_reaches_the_ranks_on_other_machines(s3, r
 def test_where_there_is_no_note_there_is_none(s3, run):
     run.pull_file(NOTE)
     assert Note.read(run.folder) is None
+
+
+def test_a_note_that_could_not_be_sent_is_newer_than_the_one_there(s3, run, tmp_path, monkeypatch):
+    Note(8, KILLED).write(run.folder)
+    run.push_file(NOTE)
+    Note(4, KILLED).write(run.folder)
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        with pytest.raises(WorkError, match="cannot be reached"):
+            Mirror(run.folder, URL).push_file(NOTE)
+    run.pull_file(NOTE)
+    assert Note.read(run.folder) == Note(4, KILLED)
+    other = Mirror(tmp_path / "other", URL)
+    other.pull_file(NOTE)
+    assert Note.read(other.folder) == Note(4, KILLED)
+    Note(2, KILLED).write(other.folder)
+    other.push_file(NOTE)
+    run.pull_file(NOTE)
+    assert Note.read(run.folder) == Note(2, KILLED)
+
+
+def test_a_model_that_is_removed_while_it_is_fetched_is_not_kept(s3, tmp_path, monkeypatch):
+    for name in ("model.json", "weights.safetensors"):
+        s3.client.put_object(Bucket="kept", Key=f"model/{name}", Body=b"content")
+    monkeypatch.setattr(Remote, "download", lambda self, name, file: name != "weights.safetensors")
+    with pytest.raises(RequestError, match=r"kept/model/weights\.safetensors was removed while it was fetched"):
+        find_model(Experiment(), tmp_path, "s3://kept/model/")
+    assert [path.suffix for path in (tmp_path / "models").iterdir()] == [".lock"]
