@@ -127,7 +127,12 @@ def ray_cluster(**settings: str) -> Iterator[tuple[str, str, dict[str, str]]]:
     Args:
         settings: of its environment, such as RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="…".
     """
-    environment = clean_environment() | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"} | settings
+    usual = {
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # nothing that runs here could go elsewhere
+    }
+    environment = clean_environment() | usual | settings
     port, dashboard, client, agent = _free_ports(4)
     # Not in tmp_path: a socket's path may have no more than 107 characters.
     with tempfile.TemporaryDirectory(prefix="ray-") as folder:

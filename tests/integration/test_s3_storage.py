@@ -74,6 +74,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+@ONE_SERVER
 def test_a_killed_run_goes_on_on_another_machine_with_the_same_bits(s3, one, start, call, tmp_path):
     flags = ("train", *ALONE, "--training.epochs", 100)
     call(*flags, "--summary", "whole.json", job="spiral", **one("undisturbed", s3))
