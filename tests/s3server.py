@@ -1,6 +1,7 @@
 """S3 servers for tests: moto's in this process, versitygw's as a process of its own; and one that only refuses."""
 
 import contextlib
+import random
 import socket
 import subprocess
 import threading
@@ -11,6 +12,8 @@ from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 KEY, SECRET = "someone-who-may", "do-not-print-this"
 SECONDS = 30  # for a server to start
@@ -77,8 +80,7 @@ def moto() -> Iterator[S3]:
 def versity(program: str, folder: Path) -> Iterator[S3]:
     """versitygw over a folder."""
     folder.mkdir(parents=True)
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
+    port = _free_port()
     command = [program, "--port", f"127.0.0.1:{port}", "--access", KEY, "--secret", SECRET, "posix", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
@@ -86,6 +88,24 @@ def versity(program: str, folder: Path) -> Iterator[S3]:
             yield S3(f"http://127.0.0.1:{port}")
         finally:
             process.terminate()
+
+
+def _free_port() -> int:
+    """A port below those that the kernel gives to outgoing connections, so that nothing takes it before its server."""
+    while True:
+        port = random.SystemRandom().randint(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
+@contextlib.contextmanager
+def emptied(server: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    """The server with an empty bucket `kept`, to which the environment leads."""
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    server.client.create_bucket(Bucket="kept")
+    yield server
+    server.remove("kept")
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from running import SMALL, clean_environment, run_here, summary_of
-from s3server import KEY, S3, SECRET, moto, refusing, versity
+from s3server import KEY, S3, SECRET, emptied, moto, refusing, versity
 from safetensors.torch import load
 
 pytestmark = pytest.mark.timeout(240)
@@ -40,11 +40,8 @@ def server(request):
 
 @pytest.fixture
 def s3(server, monkeypatch):
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    server.client.create_bucket(Bucket="kept")
-    yield server
-    server.remove("kept")
+    with emptied(server, monkeypatch):
+        yield server
 
 
 # For what takes long: the real server, or moto's where there is none.

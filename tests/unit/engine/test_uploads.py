@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from s3server import moto
+from s3server import emptied, moto
 
 from trainers.engine.checkpoint import Checkpoint, CheckpointStore
 from trainers.errors import WorkError
@@ -25,11 +25,8 @@ def server():
 
 @pytest.fixture(autouse=True)
 def s3(server, monkeypatch):
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    server.client.create_bucket(Bucket="kept")
-    yield server
-    server.remove("kept")
+    with emptied(server, monkeypatch):
+        yield server
 
 
 @pytest.fixture

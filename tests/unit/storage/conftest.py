@@ -1,7 +1,7 @@
 """An S3 server in this process, with an empty bucket for each test."""
 
 import pytest
-from s3server import moto
+from s3server import emptied, moto
 
 
 @pytest.fixture(scope="package")
@@ -12,8 +12,5 @@ def server():
 
 @pytest.fixture
 def s3(server, monkeypatch):
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    server.client.create_bucket(Bucket="kept")
-    yield server
-    server.remove("kept")
+    with emptied(server, monkeypatch):
+        yield server
