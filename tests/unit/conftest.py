@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from s3server import S3, emptied, moto
 
 torch.set_num_threads(1)
 
@@ -16,3 +17,17 @@ def own_log() -> Iterator[None]:
     before = list(log.handlers), log.level, log.propagate
     yield
     log.handlers[:], log.level, log.propagate = before
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    """An S3 server in this process."""
+    with moto() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch) -> Iterator[S3]:
+    """The same with an empty bucket, to which the environment leads."""
+    with emptied(s3_server, monkeypatch):
+        yield s3_server

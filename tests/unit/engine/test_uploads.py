@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from s3server import emptied, moto
 
 from trainers.engine.checkpoint import Checkpoint, CheckpointStore
 from trainers.errors import WorkError
@@ -14,19 +13,8 @@ from trainers.experiment import Experiment
 from trainers.storage.s3 import Remote
 
 URL = "s3://kept/runs/training/run/checkpoints"
+pytestmark = pytest.mark.usefixtures("s3")
 FILES = ["manifest.json", "model.json", "training.pt", "weights.safetensors"]
-
-
-@pytest.fixture(scope="module")
-def server():
-    with moto() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def s3(server, monkeypatch):
-    with emptied(server, monkeypatch):
-        yield server
 
 
 @pytest.fixture
