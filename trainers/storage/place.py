@@ -44,14 +44,15 @@ def submitted() -> bool:
     return "RAY_JOB_SUBMISSION_ID" in os.environ or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
-def check(options: Storage) -> None:
-    """Writes, reads and removes a small probe at `storage.path`.
+def check(options: Storage) -> Path:
+    """Writes, reads and removes a small probe at `storage.path`; returns the folder of `local_folder`.
 
     Raises:
         RequestError: in one line, why that cannot be done: keys, bucket, rights, clock, a host that is away or busy.
     """
-    local_folder(options)
+    folder = local_folder(options)
     if on_s3(options):
         from trainers.storage.s3 import probe
 
         probe(options.path)
+    return folder

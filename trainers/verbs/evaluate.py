@@ -15,7 +15,7 @@ from trainers.tasks import Classifier, Predictor, Sampler, describe, load_predic
 from trainers.verbs.drawing import draw_results
 from trainers.verbs.measure import data_for, measure
 from trainers.verbs.models import Found, find_model
-from trainers.verbs.plan import Plan, find_local, storage_folder
+from trainers.verbs.plan import Plan, resources_of, storage_folder
 from trainers.verbs.results import Results
 
 ROWS = 10  # of the tables
@@ -94,4 +94,4 @@ def _tables(results: Results, display: Display) -> None:
 def _classifier(experiment: Experiment, pack: Pack, splits: Splits, storage: Path, display: Display) -> Path:
     from trainers.verbs.classifier import find_classifier
 
-    return find_classifier(experiment, Plan(pack, splits), storage, display, find_local(experiment))
+    return find_classifier(experiment, Plan(pack, splits), storage, display, resources_of(experiment))

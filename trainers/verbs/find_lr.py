@@ -11,7 +11,7 @@ from trainers.reports import draw_lr_curve
 from trainers.storage import Mirror
 from trainers.summary import Summary
 from trainers.verbs import plan
-from trainers.verbs.launch import find_resources, interruptible, launch, ray
+from trainers.verbs.launch import interruptible, launch, ray
 from trainers.verbs.names import command, new_name
 
 ROWS = 12  # of the printed table
@@ -43,7 +43,7 @@ def find_lr(experiment: Experiment, display: Display, summary: Summary, *, low: 
         plan.describe_data(experiment, data, display)
         with summary.phase("plan"):
             size = plan.check_model(experiment, data.pack, storage)
-            resources = find_resources(experiment, runtime)
+            resources = plan.resources_of(experiment, runtime)
         plan.describe_model(experiment, size, resources, display)
         folder = storage / "find-lr" / new_name(experiment)
         job = Job(experiment, folder, storage, data.pack.key, range_test=RangeTest(low, high, steps))

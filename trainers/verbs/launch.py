@@ -11,7 +11,6 @@ from trainers.cluster import Resources, Runtime, check_nodes, telling_waits
 from trainers.errors import Interrupted
 from trainers.events import Event
 from trainers.experiment import Experiment
-from trainers.verbs import plan
 
 if TYPE_CHECKING:
     from trainers.engine.job import Job
@@ -40,17 +39,6 @@ def ray(experiment: Experiment, *, needed: bool | None = None) -> Iterator[Runti
         runtime.stop()
         raise
     runtime.stop()
-
-
-def find_resources(experiment: Experiment, runtime: Runtime | None) -> Resources:
-    """What the job takes of the cluster that was joined, or of this machine.
-
-    Raises:
-        RequestError: there is not so much.
-    """
-    if runtime is not None and runtime.address is not None:
-        return plan.find_on_cluster(experiment, runtime)
-    return plan.find_local(experiment)
 
 
 def launch(job: "Job", resources: Resources, runtime: Runtime | None) -> Iterator[Event]:

@@ -21,7 +21,7 @@ from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
 from trainers.storage import check as check_storage
-from trainers.storage import local_folder, on_s3
+from trainers.storage import on_s3
 from trainers.summary import Summary
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ def storage_folder(experiment: Experiment) -> Path:
     Raises:
         RequestError: nothing can be written there, or on S3.
     """
-    check_storage(experiment.storage)
-    return local_folder(experiment.storage)
+    return check_storage(experiment.storage)
 
 
 def check_path(experiment: Experiment) -> None:
@@ -164,20 +163,11 @@ def find_cluster(experiment: Experiment, runtime: Runtime | None) -> Cluster:
     return this_machine(experiment.scale.workers)
 
 
-def find_local(experiment: Experiment) -> Resources:
-    """What the run takes of this machine, when no cluster is joined.
+def resources_of(experiment: Experiment, runtime: Runtime | None = None) -> Resources:
+    """What the run takes of the cluster that was joined, else of this machine.
 
     Raises:
-        RequestError: the machine lacks what was asked for.
-    """
-    return find_resources(experiment.scale, experiment.training.batch_size, find_cluster(experiment, None))
-
-
-def find_on_cluster(experiment: Experiment, runtime: Runtime) -> Resources:
-    """What the run takes of the cluster that was joined.
-
-    Raises:
-        RequestError: the cluster lacks it.
+        RequestError: it lacks what was asked for, or the cluster cannot be used.
     """
     return find_resources(experiment.scale, experiment.training.batch_size, find_cluster(experiment, runtime))
 

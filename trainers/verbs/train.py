@@ -13,7 +13,7 @@ from trainers.experiment import Experiment
 from trainers.storage import Mirror
 from trainers.summary import Summary
 from trainers.verbs import plan
-from trainers.verbs.launch import find_resources, interruptible, launch, meanwhile, ray
+from trainers.verbs.launch import interruptible, launch, meanwhile, ray
 from trainers.verbs.names import command, find_earlier, new_name, refuse_changes
 from trainers.verbs.run import EXPERIMENT, Run
 
@@ -82,7 +82,7 @@ def _do(run: Run, runtime: Runtime | None, *, last: bool) -> None:
     plan.describe_data(experiment, data, display)
     with summary.phase("plan"):
         size = plan.check_model(experiment, data.pack, run.storage)
-        resources = find_resources(experiment, runtime)
+        resources = plan.resources_of(experiment, runtime)
         tracking.check(run.uri)
         run.begin(data, size, resources.workers)
     plan.describe_model(experiment, size, resources, display)
