@@ -52,9 +52,9 @@ JOBS = job_commands(README)
 def test_each_job_command_of_the_readme_and_the_docs_is_understood(command, monkeypatch, tmp_path):
     done = []
     monkeypatch.setattr("trainers.cli.job._call", lambda verb, *given: done.append(verb))
-    monkeypatch.setattr("trainers.verbs.remote.send", lambda where, command, *given: done.append(command.verb) or 0)
-    for find in ("train.find_run", "tune.find_sweep"):
-        monkeypatch.setattr(f"trainers.verbs.{find}", lambda name, experiment, flags: (name, experiment))
+    monkeypatch.setattr("trainers.remote.send.send", lambda where, command, *given: done.append(command.verb) or 0)
+    for find in ("runs.train.find_run", "sweeps.tune.find_sweep"):
+        monkeypatch.setattr(f"trainers.{find}", lambda name, experiment, flags: (name, experiment))
     _, path, *arguments = shlex.split(command)
     assert (ROOT / path).is_file()
     if "--help" not in arguments:  # it would end the process

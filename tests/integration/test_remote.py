@@ -16,7 +16,7 @@ import pytest
 from recording import run_of
 from running import Running, clean_environment, ray_cluster, summary_of
 
-from trainers.cluster import remote
+from trainers.remote import jobs as remote
 
 TOKEN = "the-token-of-the-test-cluster"
 TRAINERS = Path(sys.executable).with_name("trainers")

@@ -7,7 +7,7 @@ from toys import make_classifier, make_pack
 
 from trainers.experiment import Experiment
 from trainers.storage import Mirror
-from trainers.verbs import classifier as verb
+from trainers.trained import classifier as verb
 
 FILES = ["model.json", "weights.safetensors"]
 

@@ -13,11 +13,11 @@ import torch
 
 from trainers import config
 from trainers.cluster import Answer
+from trainers.doctor import checks as look
+from trainers.doctor import report as verb
+from trainers.doctor.checks import GIB, Row
+from trainers.doctor.report import compared, doctor, table
 from trainers.errors import RequestError, WorkError
-from trainers.verbs import doctor as verb
-from trainers.verbs import doctor_rows as look
-from trainers.verbs.doctor import compared, doctor, table
-from trainers.verbs.doctor_rows import GIB, Row
 
 OURS = [Row("Python", "3.11.2"), Row("Ray", "2.60.0"), Row("trainers", "0.1.0"), Row("clock", "as that of it")]
 

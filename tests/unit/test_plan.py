@@ -6,7 +6,7 @@ from trainers.cluster import Resources
 from trainers.display import Display
 from trainers.experiment import Experiment
 from trainers.models import dry_run
-from trainers.verbs.plan import describe_model
+from trainers.runs.plan import describe_model
 
 GIB = 2**30
 

@@ -6,7 +6,7 @@ from urllib.error import URLError
 import pytest
 
 from trainers.data import Unreadable
-from trainers.verbs import predict as verb
+from trainers.trained import predict as verb
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from trainers.cluster import remote, remote_client, remote_follow
-from trainers.cluster.remote import Job, Log, Target, Work
-from trainers.cluster.remote_client import Client, Unreachable
 from trainers.errors import RequestError, WorkError
+from trainers.remote import client as remote_client
+from trainers.remote import follow as remote_follow
+from trainers.remote import jobs as remote
+from trainers.remote.client import Client, Unreachable
+from trainers.remote.jobs import Job, Log, Target, Work
 
 ID = "cats-train-1"
 HEAD = (

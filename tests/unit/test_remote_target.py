@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from trainers.cluster.remote import Target, find_target
 from trainers.errors import RequestError
+from trainers.remote.jobs import Target, find_target
 
 URL = "http://127.0.0.1:8265"
 

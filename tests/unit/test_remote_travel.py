@@ -8,9 +8,10 @@ import pytest
 
 from trainers import config
 from trainers.errors import RequestError
-from trainers.verbs.package import LIMIT, pack
-from trainers.verbs.remote import Command, Where, _work
-from trainers.verbs.travel import SENT_BY, check, check_sender, environment
+from trainers.origin import SENT_BY
+from trainers.remote.package import LIMIT, pack
+from trainers.remote.send import Command, Where, _work
+from trainers.remote.travel import check, check_sender, environment
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from trainers.experiment import Experiment
 from trainers.storage import Mirror
-from trainers.verbs.sweep_end import _again
+from trainers.sweeps.end import _again
 
 
 @pytest.fixture

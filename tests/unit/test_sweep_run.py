@@ -10,12 +10,12 @@ from trainers.display import Silent
 from trainers.errors import RequestError
 from trainers.events import EpochDone, FirstStep, MicroBatch, Restored, TrialEnded, TrialStarted, TrialTold, Warned
 from trainers.experiment import Experiment
+from trainers.runs import run as run_module
+from trainers.runs.run import Run
 from trainers.summary import Summary
+from trainers.sweeps.sweep import SweepRun
+from trainers.sweeps.trials import Record
 from trainers.tracking import run_id_of
-from trainers.verbs import run as run_module
-from trainers.verbs.run import Run
-from trainers.verbs.sweep_run import SweepRun
-from trainers.verbs.trials import Record
 
 SPACE = {"optimizer.lr": {"loguniform": [1e-4, 1]}}
 
@@ -91,7 +91,7 @@ class NothingReady:
 def _listening(monkeypatch):
     monkeypatch.setattr(run_module, "Recorder", Listener)
     monkeypatch.setattr(run_module, "preload_end", lambda: None)
-    monkeypatch.setattr("trainers.verbs.sweep_run.preload_end", lambda: None)
+    monkeypatch.setattr("trainers.sweeps.sweep.preload_end", lambda: None)
     monkeypatch.setattr(Listener, "away", False)
     monkeypatch.setattr(Listener, "known", {})
 

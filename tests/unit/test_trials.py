@@ -9,10 +9,10 @@ import pytest
 from trainers import config
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
-from trainers.verbs.sweep_end import _write_table
-from trainers.verbs.sweep_plan import trial_experiment
-from trainers.verbs.sweep_words import causes, describe_search, standing, time_left, trial_line
-from trainers.verbs.trials import NAME, Record, Trial, ranked
+from trainers.sweeps.end import _write_table
+from trainers.sweeps.ready import trial_experiment
+from trainers.sweeps.trials import NAME, Record, Trial, ranked
+from trainers.sweeps.words import causes, describe_search, standing, time_left, trial_line
 
 SPACE = {"optimizer.lr": {"loguniform": [1e-4, 1]}, "training.batch_size": {"choice": [32, 64]}}
 EXPERIMENT = Experiment.model_validate({"search": {"space": SPACE, "trials": 4}})

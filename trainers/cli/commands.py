@@ -28,7 +28,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "jobs":
         return _jobs(arguments)
     if arguments.command == "doctor":
-        from trainers.verbs.doctor import doctor
+        from trainers.doctor.report import doctor
 
         return doctor(
             arguments.storage,
@@ -48,8 +48,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _jobs(arguments: argparse.Namespace) -> int:
-    from trainers.verbs import jobs
-    from trainers.verbs.remote import Where
+    from trainers.cli import jobs
+    from trainers.remote.send import Where
 
     where = Where(arguments.on, arguments.token)
     if arguments.action == "list":

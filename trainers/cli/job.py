@@ -16,8 +16,8 @@ from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
 from trainers.garbage import collect_less
+from trainers.remote.travel import check, check_sender, environment
 from trainers.summary import Summary, check_place
-from trainers.verbs.travel import check, check_sender, environment
 
 VERBS = {
     "train": "train, evaluate and register (the default)",
@@ -77,7 +77,7 @@ def _run(job: Path, argv: list[str]) -> int:
 def _send(
     job: Path, verb: str, argv: list[str], arguments: argparse.Namespace, experiment: Experiment, flags: config.Tree
 ) -> int:
-    from trainers.verbs.remote import Command, Where, send
+    from trainers.remote.send import Command, Where, send
 
     given = vars(arguments)
     check(experiment, flags, paths=given.get("paths", ()), reference=given.get("reference"), to=given.get("to"))
@@ -95,10 +95,10 @@ def _refuse_without_on(arguments: argparse.Namespace) -> None:
 def _find_earlier(verb: str, reference: str, experiment: Experiment, flags: config.Tree) -> tuple[str, Experiment]:
     """The run or sweep that goes on, and its experiment."""
     if verb == "tune":
-        from trainers.verbs.tune import find_sweep
+        from trainers.sweeps.tune import find_sweep
 
         return find_sweep(reference, experiment, flags)
-    from trainers.verbs.train import find_run
+    from trainers.runs.train import find_run
 
     return find_run(reference, experiment, flags)
 
@@ -106,35 +106,35 @@ def _find_earlier(verb: str, reference: str, experiment: Experiment, flags: conf
 def _call(verb: str, arguments: argparse.Namespace, experiment: Experiment, display: Display, summary: Summary) -> None:
     # Imported here: torch, ray and mlflow take seconds, which a wrong flag need not wait for.
     if verb == "train" and experiment.compare:
-        from trainers.verbs.compare import compare
+        from trainers.sweeps.compare import compare
 
         compare(experiment, display, summary)
     elif verb == "train":
-        from trainers.verbs.train import train
+        from trainers.runs.train import train
 
         train(experiment, display, summary, resume=arguments.resume)
     elif verb == "tune":
-        from trainers.verbs.tune import tune
+        from trainers.sweeps.tune import tune
 
         tune(experiment, display, summary, resume=arguments.resume)
     elif verb == "plan":
-        from trainers.verbs.plan import plan
+        from trainers.runs.plan import plan
 
         plan(experiment, display, summary)
     elif verb == "find-lr":
-        from trainers.verbs.find_lr import find_lr
+        from trainers.runs.find_lr import find_lr
 
         find_lr(experiment, display, summary, low=arguments.low, high=arguments.high, steps=arguments.steps)
     elif verb == "export":
-        from trainers.verbs.export import export
+        from trainers.trained.export import export
 
         export(experiment, display, summary, reference=arguments.reference, to=arguments.to)
     elif verb == "evaluate":
-        from trainers.verbs.evaluate import evaluate
+        from trainers.trained.evaluate import evaluate
 
         evaluate(experiment, display, summary, reference=arguments.reference, split=arguments.split)
     else:
-        from trainers.verbs.predict import predict
+        from trainers.trained.predict import predict
 
         predict(
             experiment, display, summary, paths=arguments.paths, reference=arguments.reference, as_json=arguments.json

@@ -5,7 +5,7 @@ from trainers.data.curve import CURVE_NOISE
 from trainers.data.decode import IMAGE_SUFFIXES, Unreadable, decode
 from trainers.data.listing import Item, Listing, Progress, Split
 from trainers.data.pack import Pack, Shape, open_pack, reopen_pack
-from trainers.data.prepared import Splits, splits_of
+from trainers.data.prepared import Prepared, Splits, splits_of
 from trainers.data.source import channels_of, list_source
 from trainers.data.splits import assign
 
@@ -17,6 +17,7 @@ __all__ = [
     "Item",
     "Listing",
     "Pack",
+    "Prepared",
     "Progress",
     "Shape",
     "Split",

@@ -1,5 +1,6 @@
 """A pack and which of its samples are for what."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,6 +23,22 @@ class Splits:
     def items(self) -> Iterator[tuple[str, np.ndarray]]:
         """Name and samples of each split."""
         yield from (("train", self.train), ("validation", self.validation), ("test", self.test))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data that is ready, in its splits."""
+
+    pack: Pack
+    splits: Splits
+
+    def counts(self) -> list[tuple[str, list[int]]]:
+        """How many samples each split has per class, in the order of the classes."""
+        rows = []
+        for name, indices in self.splits.items():
+            count = Counter(self.pack.labels[indices].tolist())
+            rows.append((name, [count[label] for label in range(max(1, len(self.pack.classes)))]))
+        return rows
 
 
 def splits_of(pack: Pack, data: Data, seed: int) -> Splits:

@@ -12,7 +12,7 @@ from trainers.errors import RequestError, WorkError
 from trainers.experiment import Experiment, Storage
 from trainers.storage import Mirror
 from trainers.storage.s3 import Remote
-from trainers.verbs.models import find_model
+from trainers.trained.find import find_model
 
 URL = "s3://kept/runs/training/run"
 S3 = Storage(path="s3://kept/runs/")

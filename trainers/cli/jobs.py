@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trainers.cluster import remote
-from trainers.verbs.remote import Tell, Where, follow
+from trainers.remote import jobs as remote
+from trainers.remote.send import Tell, Where, follow
 
 WIDTH = 60  # of a command line that is shown
 

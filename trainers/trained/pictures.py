@@ -9,7 +9,7 @@ import numpy as np
 from trainers.data import Pack
 from trainers.reports import draw_fit, draw_reconstructions, draw_regions, draw_tiles
 from trainers.tasks import Autoencoder, Classifier, Predictor, Regressor, Sampler
-from trainers.verbs.results import Results
+from trainers.trained.results import Results
 
 REBUILT = 16
 SAMPLES = 100

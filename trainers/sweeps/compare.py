@@ -6,15 +6,17 @@ from pathlib import Path
 from trainers import config, tracking
 from trainers.display import Display
 from trainers.experiment import Experiment
+from trainers.origin import origin
 from trainers.reports import draw_comparison
+from trainers.runs import plan
+from trainers.runs.folder import new_name
+from trainers.runs.launch import interruptible, ray
+from trainers.runs.run import SEND_SECONDS, Run
+from trainers.runs.train import do
 from trainers.storage import Mirror
+from trainers.storage import check as check_storage
 from trainers.summary import Summary
 from trainers.tracking import Recorder, Status, tracking_uri
-from trainers.verbs import plan
-from trainers.verbs.launch import interruptible, ray
-from trainers.verbs.names import new_name, origin
-from trainers.verbs.run import SEND_SECONDS, Run
-from trainers.verbs.train import do
 
 
 def compare(experiment: Experiment, display: Display, summary: Summary) -> None:
@@ -25,7 +27,7 @@ def compare(experiment: Experiment, display: Display, summary: Summary) -> None:
     """
     ((option, values),) = experiment.compare.items()
     runs = [(str(value), config.change(experiment, {"compare": {}, option: value}, "compare")) for value in values]
-    storage = plan.storage_folder(experiment)
+    storage = check_storage(experiment.storage)
     plan.check_path(experiment)
     tracking.check_lasting(experiment)
     name = f"{new_name(experiment)}-compare"

@@ -8,7 +8,7 @@ from typing import Any
 from trainers.display import Standing
 from trainers.experiment import Experiment, Search
 from trainers.search import metric
-from trainers.verbs.trials import Trial
+from trainers.sweeps.trials import Trial
 
 COLUMNS = ("trial", "options", "epoch")
 

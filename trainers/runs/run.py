@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from trainers import config, reports, tracking
+from trainers.data import Prepared
 from trainers.display import Display
 from trainers.errors import RequestError, WorkError
 from trainers.events import (
@@ -28,12 +29,11 @@ from trainers.events import (
     Warned,
 )
 from trainers.experiment import Experiment
+from trainers.origin import origin
+from trainers.runs.micro_batches import MicroBatches
 from trainers.storage import Mirror
 from trainers.summary import Summary
 from trainers.tracking import Recorder, Status, run_id_of, tracking_uri
-from trainers.verbs.micro_batches import MicroBatches
-from trainers.verbs.names import origin
-from trainers.verbs.plan import Plan
 
 EXPERIMENT = "experiment.yaml"  # the resolved experiment, in a run's folder
 LAYERS = "layers.txt"  # the model summary, likewise
@@ -102,7 +102,7 @@ class Run:
         assert self._recording is not None
         return self._recording.result()
 
-    def job(self, data: Plan) -> "Job":
+    def job(self, data: Prepared) -> "Job":
         """What the ranks are given."""
         from trainers.engine.job import Job
 
@@ -137,7 +137,7 @@ class Run:
         if not self.resumed:
             (self.folder / EXPERIMENT).write_text(config.dump_yaml(self.experiment))
 
-    def begin(self, data: Plan, size: "Size", workers: int) -> None:
+    def begin(self, data: Prepared, size: "Size", workers: int) -> None:
         """Notes what is known before the first step, and keeps the resolved experiment and the model summary."""
         from trainers.models import summary_table
 
@@ -303,6 +303,6 @@ class Run:
 
 def preload_end() -> None:
     """Imports what the end of a run needs, which takes seconds, so that it need not be waited for then."""
-    import_module("trainers.verbs.finish")
+    import_module("trainers.runs.finish")
     tracking.preload()
     reports.preload()

@@ -25,14 +25,14 @@ from trainers.events import (
     Warned,
 )
 from trainers.experiment import Experiment
+from trainers.runs.run import EXPERIMENT, SEND_SECONDS, Run, preload_end
 from trainers.search import metric
 from trainers.storage import Mirror
 from trainers.summary import Summary
+from trainers.sweeps.ready import Ready, trial_experiment
+from trainers.sweeps.trials import ENDED, Record, Trial, ranked
+from trainers.sweeps.words import in_words, standing, time_left, trial_line
 from trainers.tracking import Recorder, Status, run_id_of
-from trainers.verbs.run import EXPERIMENT, SEND_SECONDS, Run, preload_end
-from trainers.verbs.sweep_plan import Ready, trial_experiment
-from trainers.verbs.sweep_words import in_words, standing, time_left, trial_line
-from trainers.verbs.trials import ENDED, Record, Trial, ranked
 
 HEARD = (Restored, FirstStep, Unfrozen, MicroBatch, EpochDone)  # the rest of a trial's news is for eyes on one run
 

@@ -10,19 +10,21 @@ from trainers.cluster.resources import concurrency, find_resources
 from trainers.display import Display
 from trainers.errors import Interrupted, RequestError
 from trainers.experiment import Experiment
+from trainers.origin import command, origin
+from trainers.runs import plan
+from trainers.runs.folder import find_earlier, new_name, refuse_changes
+from trainers.runs.launch import interruptible, ray
+from trainers.runs.run import SEND_SECONDS
 from trainers.search import check, count, metric
 from trainers.storage import Mirror
+from trainers.storage import check as check_storage
 from trainers.summary import Summary
+from trainers.sweeps.end import end
+from trainers.sweeps.ready import Ready, check_space, extremes, share_features
+from trainers.sweeps.sweep import SweepRun, folder_of
+from trainers.sweeps.trials import Record
+from trainers.sweeps.words import describe_search
 from trainers.tracking import Recorder, run_id_of, tracking_uri
-from trainers.verbs import plan
-from trainers.verbs.launch import interruptible, ray
-from trainers.verbs.names import command, find_earlier, new_name, origin, refuse_changes
-from trainers.verbs.run import SEND_SECONDS
-from trainers.verbs.sweep_end import end
-from trainers.verbs.sweep_plan import Ready, check_space, extremes, share_features
-from trainers.verbs.sweep_run import SweepRun, folder_of
-from trainers.verbs.sweep_words import describe_search
-from trainers.verbs.trials import Record
 
 SWEEP = "sweep.yaml"  # the resolved experiment, in a sweep's folder
 # What may change when a sweep goes on
@@ -42,7 +44,7 @@ def tune(experiment: Experiment, display: Display, summary: Summary, resume: str
         if experiment.compare:
             raise RequestError("compare: is for train; tune searches search.space, where {choice: …} compares")
         check(experiment)
-        storage = plan.storage_folder(experiment)
+        storage = check_storage(experiment.storage)
         plan.check_path(experiment)
         tracking.check_lasting(experiment)
     name = resume or new_name(experiment, "sweep")
@@ -71,7 +73,7 @@ def find_sweep(reference: str, experiment: Experiment, flags: config.Tree) -> tu
     Raises:
         RequestError: there is no such sweep, a flag would make it another one, or it has more trials already.
     """
-    storage = plan.storage_folder(experiment)
+    storage = check_storage(experiment.storage)
     home = Mirror.of(experiment.storage, storage, storage / "sweeps")
     saved = find_earlier(reference, experiment, home, SWEEP, "sweep")
     refuse_changes(flags, RESUMABLE, "sweep")
@@ -121,7 +123,7 @@ def _prepare(
     plan.describe_model(experiment, size, resources, display)
     classifier = None
     if experiment.task == "adversarial":
-        from trainers.verbs.classifier import find_classifier
+        from trainers.trained.classifier import find_classifier
 
         classifier = find_classifier(experiment, data, storage, display, resources)
     features = share_features(experiment, data, storage, display) if runtime else None

@@ -15,7 +15,7 @@ from trainers.experiment import Experiment
 from trainers.storage import S3, Mirror, local_folder
 from trainers.summary import Summary
 from trainers.tasks import Classifier, Predictor, Sampler, load_predictor
-from trainers.verbs.models import find_model
+from trainers.trained.find import find_model
 
 BATCH = 64  # images in memory at a time
 URL_SECONDS = 30

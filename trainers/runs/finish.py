@@ -6,22 +6,23 @@ from pathlib import Path
 
 from trainers import tracking
 from trainers.catalogue import HIGHER_IS_BETTER
+from trainers.data import Prepared
 from trainers.engine import CheckpointStore
 from trainers.errors import RequestError
+from trainers.origin import command, origin
 from trainers.reports import draw_curves
+from trainers.runs.folder import place
+from trainers.runs.run import Run
 from trainers.storage import submitted
 from trainers.tasks import Classifier, copy_bundle, load_predictor
 from trainers.tracking import Score
-from trainers.verbs.drawing import draw_results
-from trainers.verbs.measure import data_for, measure
-from trainers.verbs.names import command, origin, place
-from trainers.verbs.plan import Plan
-from trainers.verbs.run import Run
+from trainers.trained.measure import data_for, measure
+from trainers.trained.pictures import draw_results
 
 log = logging.getLogger("trainers")
 
 
-def finish(run: Run, data: Plan) -> None:
+def finish(run: Run, data: Prepared) -> None:
     """Records what the best weights are worth, registers them, draws, and says what came out."""
     assert run.tested is not None
     summary, tested = run.summary, run.tested
@@ -82,7 +83,7 @@ def _warn_of_collapse(run: Run) -> None:
         )
 
 
-def _register(run: Run, data: Plan, checkpoint: Path) -> None:
+def _register(run: Run, data: Prepared, checkpoint: Path) -> None:
     """Registers the best weights; they become champion if they beat the present one on the same test split."""
     assert run.tested is not None
     experiment, model = run.experiment, run.summary.model
@@ -114,7 +115,7 @@ def _register(run: Run, data: Plan, checkpoint: Path) -> None:
         run.verdict = decision.reason
 
 
-def _measure(bundle: Path, run: Run, data: Plan) -> float:
+def _measure(bundle: Path, run: Run, data: Prepared) -> float:
     """What a champion that was tested on another split is worth on ours.
 
     Raises:

@@ -15,19 +15,20 @@ from trainers.display import Display
 from trainers.errors import RequestError, WorkError
 from trainers.events import Tested
 from trainers.experiment import Experiment
+from trainers.origin import command
 from trainers.reports import draw_search
+from trainers.runs.finish import checkpoints_of, finish, say_results, summarise
+from trainers.runs.folder import near, place
+from trainers.runs.run import Run
 from trainers.search import metric
 from trainers.storage import submitted
 from trainers.summary import RegisteredModel, Summary
+from trainers.sweeps.sweep import SweepRun
+from trainers.sweeps.trials import Trial
+from trainers.sweeps.words import causes, epochs_in_words, in_words, score_in_words, written
 from trainers.tasks import load_predictor
 from trainers.tracking import run_id_of
-from trainers.verbs.finish import checkpoints_of, finish, say_results, summarise
-from trainers.verbs.measure import measure
-from trainers.verbs.names import command, near, place
-from trainers.verbs.run import Run
-from trainers.verbs.sweep_run import SweepRun
-from trainers.verbs.sweep_words import causes, epochs_in_words, in_words, score_in_words, written
-from trainers.verbs.trials import Trial
+from trainers.trained.measure import measure
 
 ROWS = 10  # of the printed table
 TABLE, PICTURE, BEST = "trials.csv", "trials.png", "best.yaml"

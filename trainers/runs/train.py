@@ -10,12 +10,14 @@ from trainers.display import Display
 from trainers.errors import Interrupted
 from trainers.events import Event
 from trainers.experiment import Experiment
+from trainers.origin import command
+from trainers.runs import plan
+from trainers.runs.folder import find_earlier, new_name, refuse_changes
+from trainers.runs.launch import interruptible, launch, meanwhile, ray
+from trainers.runs.run import EXPERIMENT, Run
 from trainers.storage import Mirror
+from trainers.storage import check as check_storage
 from trainers.summary import Summary
-from trainers.verbs import plan
-from trainers.verbs.launch import interruptible, launch, meanwhile, ray
-from trainers.verbs.names import command, find_earlier, new_name, refuse_changes
-from trainers.verbs.run import EXPERIMENT, Run
 
 RESUMABLE = ("scale.", "log.", "storage.", "tracking.system_metrics")  # what may change when a run goes on
 
@@ -30,7 +32,7 @@ def train(experiment: Experiment, display: Display, summary: Summary, resume: st
         TrainersError: as the exit code says; the MLflow run then has status FAILED or KILLED.
     """
     with summary.phase("plan"):
-        storage = plan.storage_folder(experiment)
+        storage = check_storage(experiment.storage)
         plan.check_path(experiment)  # told before Ray is started
         tracking.check_lasting(experiment)
     run = Run(resume or new_name(experiment), experiment, storage, display, summary, resumed=resume is not None)
@@ -66,7 +68,7 @@ def find_run(reference: str, experiment: Experiment, flags: config.Tree) -> tupl
     Raises:
         RequestError: there is no such run, or a flag would make it another experiment.
     """
-    storage = plan.storage_folder(experiment)
+    storage = check_storage(experiment.storage)
     home = Mirror.of(experiment.storage, storage, storage / "training")
     saved = find_earlier(reference, experiment, home, EXPERIMENT, "run")
     refuse_changes(flags, RESUMABLE, "run")
@@ -87,7 +89,7 @@ def _do(run: Run, runtime: Runtime | None, *, last: bool) -> None:
         run.begin(data, size, resources.workers)
     plan.describe_model(experiment, size, resources, display)
     if experiment.task == "adversarial":
-        from trainers.verbs.classifier import find_classifier
+        from trainers.trained.classifier import find_classifier
 
         run.classifier = find_classifier(experiment, data, run.storage, display, resources)
         ready = time.time()
@@ -103,7 +105,7 @@ def _do(run: Run, runtime: Runtime | None, *, last: bool) -> None:
         raise
     run.end_times(ready)
     with meanwhile(lambda: _wind_down(news, runtime if last else None)):
-        from trainers.verbs.finish import finish
+        from trainers.runs.finish import finish
 
         finish(run, data)
 

@@ -5,8 +5,8 @@ import json
 import time
 from collections.abc import Callable
 
-from trainers.cluster.remote_client import Client, Job, Unreachable
 from trainers.errors import WorkError
+from trainers.remote.client import Client, Job, Unreachable
 from trainers.summary import MARK
 
 PATIENCE_SECONDS = 120  # without the dashboard

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import trainers
 from trainers import summary
-from trainers.cluster import remote
 from trainers.errors import Interrupted
-from trainers.verbs.package import Package, pack
-from trainers.verbs.travel import SENT_BY, SENT_TO, Environment
+from trainers.origin import SENT_BY, SENT_TO
+from trainers.remote import jobs as remote
+from trainers.remote.package import Package, pack
+from trainers.remote.travel import Environment
 
 # Flags that are for this machine; all have a value.
 HERE = ("--on", "--token", "--pass-env", "--summary", "--config")

@@ -8,13 +8,13 @@ from dataclasses import asdict, replace
 
 from trainers import config
 from trainers.cluster import Answer, Runtime, ask_nodes, joined_cluster
-from trainers.cluster.remote import Target, run_there
+from trainers.doctor import checks as look
+from trainers.doctor.checks import Row
 from trainers.errors import RequestError, WorkError
 from trainers.experiment import Experiment
-from trainers.verbs import doctor_rows as look
-from trainers.verbs.doctor_rows import Row
-from trainers.verbs.remote import Where
-from trainers.verbs.travel import environment
+from trainers.remote.jobs import Target, run_there
+from trainers.remote.send import Where
+from trainers.remote.travel import environment
 
 
 def doctor(storage: str | None, *, as_json: bool, on: str | None, token: str | None, pass_env: Sequence[str]) -> int:

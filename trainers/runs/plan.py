@@ -1,8 +1,6 @@
 """What would run, on what: everything that can fail is tried before anything is spent."""
 
 import os
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,7 @@ from trainers.cluster import (
     joined_cluster,
     this_machine,
 )
-from trainers.data import Pack, Splits, list_source, open_pack, splits_of
+from trainers.data import Pack, Prepared, list_source, open_pack, splits_of
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
@@ -28,31 +26,6 @@ if TYPE_CHECKING:
     from trainers.models import Size
 
 LAYERS = 24  # lines of the model summary that are printed; the whole of it is recorded
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Data that is ready, in its splits."""
-
-    pack: Pack
-    splits: Splits
-
-    def counts(self) -> list[tuple[str, list[int]]]:
-        """How many images each split has per class, in the order of the classes."""
-        rows = []
-        for name, indices in self.splits.items():
-            count = Counter(self.pack.labels[indices].tolist())
-            rows.append((name, [count[label] for label in range(max(1, len(self.pack.classes)))]))
-        return rows
-
-
-def storage_folder(experiment: Experiment) -> Path:
-    """The absolute folder in which this machine works, made if it is not there; storage was tried.
-
-    Raises:
-        RequestError: nothing can be written there, or on S3.
-    """
-    return check_storage(experiment.storage)
 
 
 def check_path(experiment: Experiment) -> None:
@@ -78,14 +51,14 @@ def check_model(experiment: Experiment, pack: Pack, storage: Path) -> "Size":
     return dry_run(experiment, pack.shape, outputs_of(pack), resolve_weights(experiment.model, storage))
 
 
-def prepare_data(experiment: Experiment, storage: Path, display: Display) -> Plan:
+def prepare_data(experiment: Experiment, storage: Path, display: Display) -> Prepared:
     """Packs the source where that has not been done, and splits it.
 
     Raises:
         RequestError: the data is not there, not readable, or too small to split.
     """
     pack = open_pack(experiment.data, storage, progress=display.packing)
-    plan = Plan(pack, splits_of(pack, experiment.data, experiment.seed))
+    plan = Prepared(pack, splits_of(pack, experiment.data, experiment.seed))
     samples = len(plan.splits.train)
     check_batch(experiment, plan)
     if samples < 2 * max(1, experiment.scale.workers or 1):
@@ -95,7 +68,7 @@ def prepare_data(experiment: Experiment, storage: Path, display: Display) -> Pla
     return plan
 
 
-def check_batch(experiment: Experiment, plan: Plan) -> None:
+def check_batch(experiment: Experiment, plan: Prepared) -> None:
     """That there are as many samples as an optimiser step takes.
 
     Raises:
@@ -106,7 +79,7 @@ def check_batch(experiment: Experiment, plan: Plan) -> None:
         raise RequestError(f"training.batch_size: {batch} is more than the {samples} samples to train on")
 
 
-def describe_data(experiment: Experiment, plan: Plan, display: Display) -> None:
+def describe_data(experiment: Experiment, plan: Prepared, display: Display) -> None:
     """The data audit: counts per split and class, unreadable files by name."""
     options, shape = experiment.data, plan.pack.shape
     made = "made here" if SOURCES[options.source].at == "here" else "downloaded"
@@ -179,7 +152,7 @@ def plan(experiment: Experiment, display: Display, summary: Summary) -> None:
         RequestError: something that `train` would stumble over.
     """
     with summary.phase("plan"):
-        storage = storage_folder(experiment)
+        storage = check_storage(experiment.storage)
     joined = os.environ.get("RAY_ADDRESS") and experiment.scale.workers != 0
     runtime = Runtime(None, verbose=False, check=lambda: check_nodes(experiment.storage)) if joined else None
     try:

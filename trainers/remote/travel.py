@@ -13,14 +13,13 @@ from trainers import config
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
+from trainers.origin import SENT_BY
 
 # Settings that go with the job by their values; secrets are the cluster's own, or named by --pass-env.
 SETTINGS = ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_REGION")
 URIS = ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "TRAINERS__TRACKING__URI")
 OWN = "TRAINERS__STORAGE__CACHE"  # each machine has its own
 NUMBERS = re.compile(r"\s*[-+\d.][-+\d.,eE\s]*")  # what `predict` takes for vectors
-# What the job can tell of its sender: the version, and the flags by which the sender names cluster and experiment.
-SENT_BY, SENT_TO = "TRAINERS_SENT_BY", "TRAINERS_SENT_TO"
 PASSWORD = (
     "holds a password, which whoever may list the cluster's jobs could read; leave it out, and set "
     "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the cluster"

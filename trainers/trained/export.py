@@ -6,10 +6,10 @@ from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
 from trainers.storage import Mirror
+from trainers.storage import check as check_storage
 from trainers.summary import Summary
 from trainers.tasks.program import export as save
-from trainers.verbs.models import find_model
-from trainers.verbs.plan import storage_folder
+from trainers.trained.find import find_model
 
 
 def export(
@@ -21,7 +21,7 @@ def export(
         RequestError: there is no such model, or the folder is there already.
         WorkError: what was saved gives other outputs than the model.
     """
-    storage = storage_folder(experiment)
+    storage = check_storage(experiment.storage)
     found = find_model(experiment, storage, reference)
     folder = to or storage / "exports" / found.slug
     if folder.exists():

@@ -15,8 +15,8 @@ from urllib.parse import quote, urlsplit
 
 import aiohttp
 
-from trainers.cluster.remote_target import Target
 from trainers.errors import RequestError
+from trainers.remote.target import Target
 
 TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=10)
 QUIET_SECONDS = 60  # after so long without a line a log is asked for anew: its connection may be dead without a sign

@@ -1,44 +1,20 @@
-"""What runs and sweeps are called, where they come from, and how an earlier one is found again."""
+"""What runs and sweeps are called, where they lie, and how an earlier one is found again."""
 
-import os
 import re
 import secrets
-import shlex
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-import trainers
 from trainers import config, tracking
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
 from trainers.storage import Mirror
-from trainers.verbs.travel import SENT_TO
 
 
 def new_name(experiment: Experiment, kind: str = "") -> str:
     """A name that no other run has: job, kind if any, date, time, and four digits against two in one second."""
     job = f"{experiment.name}-{kind}" if kind else experiment.name
     return f"{job}-{time.strftime('%y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-
-
-def command(verb: str, *arguments: object) -> str:
-    """The command line that calls a verb of this job; if it was sent here with --on, it is sent so again."""
-    there = shlex.split(os.environ.get(SENT_TO, ""))
-    return " ".join(["python", shlex.quote(sys.argv[0]), verb, *map(str, arguments), *map(shlex.quote, there)])
-
-
-def origin() -> dict[str, str]:
-    """Where a run comes from: library version, git commit of the working folder, command line."""
-    tags = {"trainers.version": trainers.__version__, "command": shlex.join(sys.argv)}
-    for name, arguments in {"git.commit": ["rev-parse", "HEAD"], "git.dirty": ["status", "--porcelain"]}.items():
-        try:
-            answer = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True).stdout
-        except (OSError, subprocess.SubprocessError):
-            return tags  # not a checkout, or no git: as on a cluster
-        tags[name] = answer.strip() if name == "git.commit" else str(bool(answer.strip())).lower()
-    return tags
 
 
 def near(path: Path) -> Path:

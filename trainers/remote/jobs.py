@@ -9,11 +9,11 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from trainers.cluster.remote_client import Client, Job, last_line
-from trainers.cluster.remote_follow import PAUSE_SECONDS, Log, Tell
-from trainers.cluster.remote_follow import follow as follow_log
-from trainers.cluster.remote_target import Target, find_target
 from trainers.errors import RequestError, WorkError
+from trainers.remote.client import Client, Job, last_line
+from trainers.remote.follow import PAUSE_SECONDS, Log, Tell
+from trainers.remote.follow import follow as follow_log
+from trainers.remote.target import Target, find_target
 
 __all__ = ["Job", "Log", "Target", "Work", "find_target", "follow", "list_jobs", "run_there", "stop", "submit"]
 

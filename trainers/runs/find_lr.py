@@ -7,12 +7,14 @@ from trainers.engine import Job, LrCurve, RangeTest
 from trainers.errors import RequestError
 from trainers.events import Progress, RangeTested
 from trainers.experiment import Experiment
+from trainers.origin import command
 from trainers.reports import draw_lr_curve
+from trainers.runs import plan
+from trainers.runs.folder import new_name
+from trainers.runs.launch import interruptible, launch, ray
 from trainers.storage import Mirror
+from trainers.storage import check as check_storage
 from trainers.summary import Summary
-from trainers.verbs import plan
-from trainers.verbs.launch import interruptible, launch, ray
-from trainers.verbs.names import command, new_name
 
 ROWS = 12  # of the printed table
 
@@ -35,7 +37,7 @@ def find_lr(experiment: Experiment, display: Display, summary: Summary, *, low: 
             f"find-lr: --low {low:g}, --high {high:g}, --steps {steps}: 0 < low < high, 10 steps or more"
         )
     with summary.phase("plan"):
-        storage = plan.storage_folder(experiment)
+        storage = check_storage(experiment.storage)
         plan.check_path(experiment)
     with interruptible(), ray(experiment) as runtime:
         with summary.phase("pack"):

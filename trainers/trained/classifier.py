@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from trainers.cluster import Resources
+from trainers.data import Prepared
 from trainers.data.disk import locked, replacing
 from trainers.display import Display
 from trainers.errors import RequestError, WorkError
@@ -14,8 +15,7 @@ from trainers.experiment import Experiment
 from trainers.storage import Mirror, on_s3
 from trainers.tasks import Classifier, copy_bundle, load_predictor
 from trainers.tasks.bundle import DESCRIPTION, WEIGHTS
-from trainers.verbs.models import find_model
-from trainers.verbs.plan import Plan
+from trainers.trained.find import find_model
 
 # The recipe of jobs/mnist.yaml's `cnn`, shortened: 0.99 on MNIST.
 RECIPE = {
@@ -27,7 +27,9 @@ RECIPE = {
 }
 
 
-def find_classifier(experiment: Experiment, data: Plan, storage: Path, display: Display, resources: Resources) -> Path:
+def find_classifier(
+    experiment: Experiment, data: Prepared, storage: Path, display: Display, resources: Resources
+) -> Path:
     """The folder of the classifier that `gan.classifier` names or, where it names none, of one trained here once.
 
     It is absolute, and with storage on S3 it has a copy there: rank 0 may be on another machine.
@@ -76,7 +78,7 @@ def _copied(model: Path, models: Path) -> Path:
 
 
 def _train(
-    experiment: Experiment, data: Plan, storage: Path, display: Display, resources: Resources, folder: Path
+    experiment: Experiment, data: Prepared, storage: Path, display: Display, resources: Resources, folder: Path
 ) -> None:
     from trainers.engine import Job, work_here
 

@@ -4,19 +4,20 @@ from pathlib import Path
 
 import torch
 
-from trainers.data import Pack, Splits, open_pack
+from trainers.cluster import find_resources, this_machine
+from trainers.data import Pack, Prepared, Splits, open_pack
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
 from trainers.models import build, resolve_weights
 from trainers.storage import Mirror
+from trainers.storage import check as check_storage
 from trainers.summary import Summary
 from trainers.tasks import Classifier, Predictor, Sampler, describe, load_predictor, outputs_of, predictor_class
-from trainers.verbs.drawing import draw_results
-from trainers.verbs.measure import data_for, measure
-from trainers.verbs.models import Found, find_model
-from trainers.verbs.plan import Plan, resources_of, storage_folder
-from trainers.verbs.results import Results
+from trainers.trained.find import Found, find_model
+from trainers.trained.measure import data_for, measure
+from trainers.trained.pictures import draw_results
+from trainers.trained.results import Results
 
 ROWS = 10  # of the tables
 OWN = "weights"  # in the place of a model: the experiment's own network with model.weights
@@ -32,7 +33,7 @@ def evaluate(experiment: Experiment, display: Display, summary: Summary, *, refe
         RequestError: there is no such model, or it tells other classes apart than the data has.
     """
     with summary.phase("plan"):
-        storage = storage_folder(experiment)
+        storage = check_storage(experiment.storage)
         if reference == OWN:
             found, predictor = _own(experiment, storage, display)
         else:
@@ -92,6 +93,12 @@ def _tables(results: Results, display: Display) -> None:
 
 
 def _classifier(experiment: Experiment, pack: Pack, splits: Splits, storage: Path, display: Display) -> Path:
-    from trainers.verbs.classifier import find_classifier
+    from trainers.trained.classifier import find_classifier
 
-    return find_classifier(experiment, Plan(pack, splits), storage, display, resources_of(experiment))
+    return find_classifier(
+        experiment,
+        Prepared(pack, splits),
+        storage,
+        display,
+        find_resources(experiment.scale, experiment.training.batch_size, this_machine(experiment.scale.workers)),
+    )

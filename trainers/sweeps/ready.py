@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
+from trainers.data import Prepared
 from trainers.display import Display, Silent
 from trainers.engine.features import compute_features, open_features, why_not
 from trainers.errors import RequestError
 from trainers.experiment import Distribution, Experiment, Search
 from trainers.models import Size
+from trainers.runs import plan
 from trainers.search import with_options
-from trainers.verbs import plan
-from trainers.verbs.plan import Plan
 
 
 class Ready:
@@ -23,10 +23,10 @@ class Ready:
 
     def __init__(self, storage: Path, display: Display) -> None:
         self._storage, self._display = storage, display
-        self._plans: dict[str, Plan] = {}
+        self._plans: dict[str, Prepared] = {}
         self._sizes: dict[str, Size] = {}
 
-    def data(self, experiment: Experiment) -> Plan:
+    def data(self, experiment: Experiment) -> Prepared:
         """The trial's data.
 
         Raises:
@@ -83,7 +83,7 @@ def extremes(values: Distribution) -> list[Any]:
     return list(values.choice or values.grid or values.uniform or values.loguniform or values.randint or ())
 
 
-def share_features(experiment: Experiment, data: Plan, storage: Path, display: Display) -> Path | None:
+def share_features(experiment: Experiment, data: Prepared, storage: Path, display: Display) -> Path | None:
     """What the frozen layers make of each sample, computed once for all trials; None where it cannot be shared."""
     model = experiment.model
     if model.train != "head" and not model.freeze and not model.freeze_groups:

@@ -1,0 +1,1 @@
+"""One training from its first line to its last."""
