@@ -51,9 +51,9 @@ JOBS = job_commands(README)
 @pytest.mark.parametrize("command", dict.fromkeys(line for page in PAGES for line in job_commands(page.read_text())))
 def test_each_job_command_of_the_readme_and_the_docs_is_understood(command, monkeypatch, tmp_path):
     done = []
-    monkeypatch.setattr("trainers.cli.job._call", lambda verb, *given: done.append(verb))
+    monkeypatch.setattr("trainers.cli.job._do", lambda verb, request: done.append(verb))
     monkeypatch.setattr("trainers.remote.send.send", lambda where, command, *given: done.append(command.verb) or 0)
-    for find in ("runs.train.find_run", "sweeps.tune.find_sweep"):
+    for find in ("runs.resume.find_run", "sweeps.tune.find_sweep"):
         monkeypatch.setattr(f"trainers.{find}", lambda name, experiment, flags: (name, experiment))
     _, path, *arguments = shlex.split(command)
     assert (ROOT / path).is_file()

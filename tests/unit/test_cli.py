@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from trainers.cli import commands, run, service
+from trainers.cli import run, service
+from trainers.cli.service import _parser
 from trainers.summary import Summary, check_place, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +20,7 @@ LINES = [line.split(" #")[0].strip() for page in PAGES for line in page.read_tex
 
 @pytest.mark.parametrize("line", dict.fromkeys(line for line in LINES if line.startswith("trainers ")))
 def test_each_command_of_the_service_in_the_docs_is_understood(line):
-    commands._parser().parse_args(shlex.split(line)[1:])
+    _parser().parse_args(shlex.split(line)[1:])
 
 
 MISTAKES = [

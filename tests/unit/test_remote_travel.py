@@ -2,11 +2,16 @@
 
 import io
 import zipfile
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from trainers import config
+from trainers.cli.evaluate import Evaluate
+from trainers.cli.export import Export
+from trainers.cli.predict import Predict
 from trainers.errors import RequestError
 from trainers.origin import SENT_BY
 from trainers.remote.package import LIMIT, pack
@@ -115,10 +120,16 @@ def test_the_way_back_names_the_cluster_and_the_token_as_they_were_given():
     )
 
 
+def named(reference: str | None = None, to: Path | None = None, paths: Sequence[str] = ()) -> list[tuple]:
+    """What the flags of verbs name: of the one that has them all."""
+    verb = Export() if to else Predict() if paths else Evaluate()
+    return list(verb.paths(Namespace(reference=reference, to=to, paths=paths)))
+
+
 def complaints(job: Path, *flags: str, environ: dict[str, str] | None = None, **given) -> list[str]:
     _, tree = config.parse(config.Parser(prog="job"), flags)
     with pytest.raises(RequestError) as caught:
-        check(config.load(job.with_suffix(".yaml"), tree), tree, environ=environ or {}, **given)
+        check(config.load(job.with_suffix(".yaml"), tree), tree, named(**given), environ or {})
     return str(caught.value).splitlines()
 
 
@@ -170,9 +181,11 @@ def test_what_the_cluster_can_see_is_let_through(job):
     )  # fmt: skip
     _, tree = config.parse(config.Parser(prog="job"), flags)
     experiment = config.load(job.with_suffix(".yaml"), tree)
-    paths = ["/shared/a.png", "https://e.org/a.png", "0.5,-2", "-1e-3"]
-    for reference in ("models:/cats/1", "models:/cats@champion", "/shared/model", "weights", None):
-        check(experiment, tree, paths=paths, reference=reference, to=Path("/shared/exported"), environ={})
+    answered = ["/shared/a.png", "https://e.org/a.png", "0.5,-2", "-1e-3"]
+    for reference in ("models:/cats/1", "models:/cats@champion", "/shared/model", None):
+        check(experiment, tree, named(reference, Path("/shared/exported")), {})
+        check(experiment, tree, named(reference, paths=answered), {})
+    check(experiment, tree, named("weights"), {})
 
 
 def test_settings_travel_and_secrets_do_not():

@@ -6,15 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from trainers.experiment import Experiment
-from trainers.storage import Mirror
+from trainers.experiment import Experiment, Storage
+from trainers.runs.folder import RunFolder
 from trainers.sweeps.end import _again
+from trainers.sweeps.tune import SWEEP
 
 
 @pytest.fixture
 def sweep(tmp_path) -> SimpleNamespace:
-    folder = tmp_path / "sweeps" / "toy-sweep"
-    return SimpleNamespace(folder=folder, mirror=Mirror(folder, None))
+    return SimpleNamespace(folder=RunFolder("toy-sweep", Storage(), tmp_path, SWEEP))
 
 
 @pytest.fixture

@@ -10,11 +10,13 @@ from trainers.display import Silent
 from trainers.errors import RequestError
 from trainers.events import EpochDone, FirstStep, MicroBatch, Restored, TrialEnded, TrialStarted, TrialTold, Warned
 from trainers.experiment import Experiment
-from trainers.runs import run as run_module
+from trainers.runs import record
+from trainers.runs.folder import RunFolder
 from trainers.runs.run import Run
 from trainers.summary import Summary
 from trainers.sweeps.sweep import SweepRun
-from trainers.sweeps.trials import Record
+from trainers.sweeps.trials import Trials
+from trainers.sweeps.tune import SWEEP
 from trainers.tracking import run_id_of
 
 SPACE = {"optimizer.lr": {"loguniform": [1e-4, 1]}}
@@ -89,8 +91,7 @@ class NothingReady:
 
 @pytest.fixture(autouse=True)
 def _listening(monkeypatch):
-    monkeypatch.setattr(run_module, "Recorder", Listener)
-    monkeypatch.setattr(run_module, "preload_end", lambda: None)
+    monkeypatch.setattr(record, "Recorder", Listener)
     monkeypatch.setattr("trainers.sweeps.sweep.preload_end", lambda: None)
     monkeypatch.setattr(Listener, "away", False)
     monkeypatch.setattr(Listener, "known", {})
@@ -100,12 +101,11 @@ def experiment(**search: Any) -> Experiment:
     return Experiment.model_validate({"name": "toy", "search": {"space": SPACE, "trials": 3, **search}})
 
 
-def sweep_in(folder: Path) -> SweepRun:
-    home = folder / "sweeps" / "toy-sweep"
-    home.mkdir(parents=True, exist_ok=True)
-    return SweepRun(
-        "toy-sweep", experiment(), folder, Heard(), 3, 1, NothingReady(), Record(home), Listener("parent", home)
-    )
+def sweep_in(storage: Path) -> SweepRun:
+    folder = RunFolder("toy-sweep", experiment().storage, storage, SWEEP)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    trials, parent = Trials(folder.path), Listener("parent", folder.path)
+    return SweepRun(folder, experiment(), Heard(), 3, 1, NothingReady(), trials, parent)
 
 
 def row(epoch: int, accuracy: float = 0.5) -> dict[str, float]:
@@ -138,7 +138,7 @@ def test_each_trial_has_a_run_of_its_own_below_the_parent(tmp_path):
     assert runs[2].tags["trial.cause"] == "no luck"
     assert [line.split("  ")[0] for line in sweep.display.lines] == ["trial 1/3", "trial 2/3", "trial 3/3"]
     assert [line.endswith("best") for line in sweep.display.lines] == [True, True, False]
-    assert [trial.recorded for trial in Record(sweep.folder).trials.values()] == [True, True, True]
+    assert [trial.recorded for trial in Trials(sweep.folder.path)] == [True, True, True]
 
 
 def test_a_trial_that_began_while_mlflow_was_away_is_recorded_at_the_end(tmp_path, monkeypatch):
@@ -154,7 +154,7 @@ def test_a_trial_that_began_while_mlflow_was_away_is_recorded_at_the_end(tmp_pat
     runs = [Listener.known[f"toy-sweep-{number:03d}"] for number in range(2)]
     assert [run.metrics["validation/accuracy"] for run in runs] == [[1, 2], [1, 2]]
     assert [run.statuses for run in runs] == [["FINISHED"], ["FINISHED"]]
-    assert all(trial.recorded for trial in Record(sweep.folder).trials.values())
+    assert all(trial.recorded for trial in Trials(sweep.folder.path))
 
 
 def test_what_was_interrupted_is_killed_and_goes_on_in_the_same_run(tmp_path):
@@ -196,7 +196,7 @@ def test_options_that_change_in_a_trial_are_told_and_its_run_stays(tmp_path):
 
 @pytest.fixture
 def one(tmp_path) -> Run:
-    run = Run("toy", experiment(), tmp_path, Heard(), Summary())
+    run = Run(RunFolder("toy", experiment().storage, tmp_path), experiment(), Heard(), Summary())
     run.keep_experiment()
     return run
 
@@ -204,8 +204,8 @@ def one(tmp_path) -> Run:
 def test_a_micro_batch_that_fits_is_recorded_and_not_spoken_of(one):
     one.hear(MicroBatch(64, 64, 1, 1, normalised=64))
     one.hear(FirstStep(1.0))
-    assert one.recorder.tags["micro_batch"] == "64"
-    assert one.recorder.tags["batchnorm.samples"] == "64"
+    assert one.record.recorder.tags["micro_batch"] == "64"
+    assert one.record.recorder.tags["batchnorm.samples"] == "64"
     assert (one.summary.micro_batch, one.display.lines) == (64, [])
 
 
@@ -219,9 +219,9 @@ def test_a_micro_batch_that_shrinks_is_told_with_its_cause(one):
     one.hear(FirstStep(1.0))
     one.hear(MicroBatch(32, 64, 2, 3, "CPU memory"))
     assert one.display.lines == ["micro-batch 32 of 64: CPU memory ran out in epoch 2, step 3"]
-    assert one.recorder.tags["micro_batch"] == "32"
-    assert one.recorder.tags["micro_batch.history"] == "64, 32 (epoch 2 step 3: CPU memory)"
-    assert "batchnorm.samples" not in one.recorder.tags
+    assert one.record.recorder.tags["micro_batch"] == "32"
+    assert one.record.recorder.tags["micro_batch.history"] == "64, 32 (epoch 2 step 3: CPU memory)"
+    assert "batchnorm.samples" not in one.record.recorder.tags
     assert one.summary.micro_batch == 32
 
 
@@ -237,6 +237,6 @@ def test_a_micro_batch_that_is_small_from_the_start_says_so_and_warns_of_batchno
 @pytest.mark.parametrize(("asked", "size"), [(16, 16), (48, 32)])
 def test_a_micro_batch_that_was_asked_for_is_not_spoken_of(tmp_path, asked, size):
     options = Experiment.model_validate({"training": {"micro_batch": asked}})
-    run = Run("toy", options, tmp_path, Heard(), Summary())
+    run = Run(RunFolder("toy", options.storage, tmp_path), options, Heard(), Summary())
     run.hear(MicroBatch(size, 64, 1, 1))
     assert run.display.lines == []

@@ -11,7 +11,7 @@ from trainers.errors import RequestError
 from trainers.experiment import Experiment
 from trainers.sweeps.end import _write_table
 from trainers.sweeps.ready import trial_experiment
-from trainers.sweeps.trials import NAME, Record, Trial, ranked
+from trainers.sweeps.trials import FILE, Trial, Trials, ranked
 from trainers.sweeps.words import causes, describe_search, standing, time_left, trial_line
 
 SPACE = {"optimizer.lr": {"loguniform": [1e-4, 1]}, "training.batch_size": {"choice": [32, 64]}}
@@ -39,44 +39,44 @@ def trial(number: int, *accuracies: float, state: str = "finished", cause: str =
 
 
 def test_a_record_read_again_is_as_it_was(tmp_path):
-    record = Record(tmp_path)
-    first = record.started(0, {"optimizer.lr": 0.1})
-    record.started(1, {"optimizer.lr": 0.2})
+    record = Trials(tmp_path)
+    first = record.start(0, {"optimizer.lr": 0.1})
+    record.start(1, {"optimizer.lr": 0.2})
     first.history = rows(0.5, math.nan)
-    record.ended(first, "stopped", "")
-    record.recorded(first)
-    record.register(first, {"test": {"accuracy": 0.4}})
-    again = Record(tmp_path)
-    assert [repr(one) for one in again.trials.values()] == [repr(one) for one in record.trials.values()]
-    assert (again.trials[0].state, again.trials[0].recorded, again.trials[1].state) == ("stopped", True, "interrupted")
+    record.end(first, "stopped", "")
+    record.note_recorded(first)
+    record.note_registered(first, {"test": {"accuracy": 0.4}})
+    again = Trials(tmp_path)
+    assert [repr(one) for one in again] == [repr(one) for one in record]
+    assert (again[0].state, again[0].recorded, again[1].state) == ("stopped", True, "interrupted")
     assert again.registered == {0: {"test": {"accuracy": 0.4}}}
 
 
 def test_a_torn_last_line_never_was_and_the_next_one_is_whole(tmp_path):
-    record = Record(tmp_path)
-    record.started(0, {"optimizer.lr": 0.1})
-    record.ended(record.trials[0], "finished", "")
-    whole = (tmp_path / NAME).read_bytes()
-    (tmp_path / NAME).write_bytes(whole[:-9])
-    again = Record(tmp_path)
-    assert again.trials[0].state == "interrupted"
-    again.started(1, {"optimizer.lr": 0.2})
-    assert sorted(Record(tmp_path).trials) == [0, 1]
+    record = Trials(tmp_path)
+    record.start(0, {"optimizer.lr": 0.1})
+    record.end(record[0], "finished", "")
+    whole = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(whole[:-9])
+    again = Trials(tmp_path)
+    assert again[0].state == "interrupted"
+    again.start(1, {"optimizer.lr": 0.2})
+    assert [one.number for one in Trials(tmp_path)] == [0, 1]
 
 
 def test_a_damaged_record_is_refused_by_line(tmp_path):
-    Record(tmp_path).started(0, {})
-    with (tmp_path / NAME).open("a") as file:
+    Trials(tmp_path).start(0, {})
+    with (tmp_path / FILE).open("a") as file:
         file.write('{"kind": "ended", "trial": 7}\n')
     with pytest.raises(RequestError, match=r"trials\.jsonl is damaged in line 2"):
-        Record(tmp_path)
+        Trials(tmp_path)
 
 
 def test_a_trial_that_begins_again_has_not_ended(tmp_path):
-    record = Record(tmp_path)
-    record.started(0, {"optimizer.lr": 0.1}).history = rows(0.5)
-    record.ended(record.trials[0], "failed", "out of luck")
-    again = record.started(0, {"optimizer.lr": 0.1})
+    record = Trials(tmp_path)
+    record.start(0, {"optimizer.lr": 0.1}).history = rows(0.5)
+    record.end(record[0], "failed", "out of luck")
+    again = record.start(0, {"optimizer.lr": 0.1})
     assert (again.ended, again.cause, len(again.history)) == (False, "", 1)
 
 
@@ -143,7 +143,10 @@ def test_causes_that_differ_in_numbers_alone_are_one():
 
 def test_the_file_has_a_line_for_each_trial_the_best_first(tmp_path):
     trials = [trial(0, 0.5), trial(1, state="failed", cause="bad, very bad"), trial(2, 0.6, 0.5, state="stopped")]
-    sweep = SimpleNamespace(name="toy-sweep", experiment=EXPERIMENT, storage=tmp_path, folder=tmp_path, trials=trials)
+    folder = SimpleNamespace(path=tmp_path)
+    sweep = SimpleNamespace(
+        experiment=EXPERIMENT, folder=folder, trials=trials, folder_of=lambda trial: SimpleNamespace(run_id=None)
+    )
     _write_table(sweep, ranked(trials, EXPERIMENT))
     best, *others = csv.DictReader((tmp_path / "trials.csv").open())
     assert best == {

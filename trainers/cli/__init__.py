@@ -1,6 +1,6 @@
 """The command lines: of a job, `python jobs/NAME.py …`, and of the service, `trainers …`."""
 
-from trainers.cli.commands import service
 from trainers.cli.job import VERBS, main, run
+from trainers.cli.service import service
 
 __all__ = ["VERBS", "main", "run", "service"]

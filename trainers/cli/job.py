@@ -11,22 +11,29 @@ from pathlib import Path
 from typing import NoReturn
 
 from trainers import config
+from trainers.cli.evaluate import Evaluate
+from trainers.cli.export import Export
+from trainers.cli.find_lr import FindLr
+from trainers.cli.plan import Plan
+from trainers.cli.predict import Predict
 from trainers.cli.shared import add_remote, guard, tell
+from trainers.cli.train import Train
+from trainers.cli.tune import Tune
+from trainers.cli.verb import Request, Verb
 from trainers.display import Display
 from trainers.errors import RequestError
-from trainers.experiment import Experiment
 from trainers.garbage import collect_less
 from trainers.remote.travel import check, check_sender, environment
 from trainers.summary import Summary, check_place
 
-VERBS = {
-    "train": "train, evaluate and register (the default)",
-    "tune": "the sweep that the `search` section describes: many runs, the best of them registered",
-    "plan": "what would run, on what; trains nothing",
-    "find-lr": "the learning-rate range test: picture, table and suggestion",
-    "evaluate": "a trained model on a split: metrics, confusion matrix, most confused, top losses",
-    "predict": "images (files, folders, URLs) or numbers to answers; a GAN's samples",
-    "export": "a trained model as weights and as a whole program, both checked",
+VERBS: dict[str, Verb] = {
+    "train": Train(),
+    "tune": Tune(),
+    "plan": Plan(),
+    "find-lr": FindLr(),
+    "evaluate": Evaluate(),
+    "predict": Predict(),
+    "export": Export(),
 }
 
 
@@ -51,94 +58,42 @@ def run(job: str, argv: Sequence[str]) -> int:
 
 
 def _run(job: Path, argv: list[str]) -> int:
-    verb = _take_verb(argv)
+    name = _take_verb(argv)
     # argparse would take a vector that begins with a minus for a flag; it leaves alone what has a space in it.
     spaced = [f" {argument}" if re.match(r"-[\d.]", argument) else argument for argument in argv]
-    parser = _parser(job, verb)
-    arguments, flags = config.parse(parser, spaced)
-    experiment = config.load(arguments.config, flags, arguments.preset)
+    arguments, flags = config.parse(_parser(job, VERBS[name]), spaced)
+    request = Request(arguments, flags, config.load(arguments.config, flags, arguments.preset))
     check_place(arguments.summary)
     if arguments.on is not None:
-        return _send(job, verb, argv, arguments, experiment, flags)
+        return _send(job, name, argv, request)
     _refuse_without_on(arguments)
-    if getattr(arguments, "resume", None):
-        arguments.resume, experiment = _find_earlier(verb, arguments.resume, experiment, flags)
-    display = Display(experiment.log.level)
-    check_sender(experiment, display)
-    summary = Summary()
-    try:
-        _call(verb, arguments, experiment, display, summary)
-    finally:
-        display.close()
-        summary.write(arguments.summary)
+    _do(VERBS[name], VERBS[name].resumed(request))
     return 0
 
 
-def _send(
-    job: Path, verb: str, argv: list[str], arguments: argparse.Namespace, experiment: Experiment, flags: config.Tree
-) -> int:
+def _do(verb: Verb, request: Request) -> None:
+    display, summary = Display(request.experiment.log.level), Summary()
+    check_sender(request.experiment, display)
+    try:
+        verb.do(request, display, summary)
+    finally:
+        display.close()
+        summary.write(request.arguments.summary)
+
+
+def _send(job: Path, verb: str, argv: list[str], request: Request) -> int:
     from trainers.remote.send import Command, Where, send
 
-    given = vars(arguments)
-    check(experiment, flags, paths=given.get("paths", ()), reference=given.get("reference"), to=given.get("to"))
-    env = environment(arguments.pass_env)
-    command = Command(job, arguments.config, verb, argv, env)
-    return send(Where(arguments.on, arguments.token), command, arguments.summary, tell)
+    given = request.arguments
+    check(request.experiment, request.flags, VERBS[verb].paths(given))
+    command = Command(job, given.config, verb, argv, environment(given.pass_env))
+    return send(Where(given.on, given.token), command, given.summary, tell)
 
 
 def _refuse_without_on(arguments: argparse.Namespace) -> None:
     for flag, value in (("--token", arguments.token), ("--pass-env", arguments.pass_env)):
         if value:
             raise RequestError(f"{flag}: goes with --on, which names the cluster")
-
-
-def _find_earlier(verb: str, reference: str, experiment: Experiment, flags: config.Tree) -> tuple[str, Experiment]:
-    """The run or sweep that goes on, and its experiment."""
-    if verb == "tune":
-        from trainers.sweeps.tune import find_sweep
-
-        return find_sweep(reference, experiment, flags)
-    from trainers.runs.train import find_run
-
-    return find_run(reference, experiment, flags)
-
-
-def _call(verb: str, arguments: argparse.Namespace, experiment: Experiment, display: Display, summary: Summary) -> None:
-    # Imported here: torch, ray and mlflow take seconds, which a wrong flag need not wait for.
-    if verb == "train" and experiment.compare:
-        from trainers.sweeps.compare import compare
-
-        compare(experiment, display, summary)
-    elif verb == "train":
-        from trainers.runs.train import train
-
-        train(experiment, display, summary, resume=arguments.resume)
-    elif verb == "tune":
-        from trainers.sweeps.tune import tune
-
-        tune(experiment, display, summary, resume=arguments.resume)
-    elif verb == "plan":
-        from trainers.runs.plan import plan
-
-        plan(experiment, display, summary)
-    elif verb == "find-lr":
-        from trainers.runs.find_lr import find_lr
-
-        find_lr(experiment, display, summary, low=arguments.low, high=arguments.high, steps=arguments.steps)
-    elif verb == "export":
-        from trainers.trained.export import export
-
-        export(experiment, display, summary, reference=arguments.reference, to=arguments.to)
-    elif verb == "evaluate":
-        from trainers.trained.evaluate import evaluate
-
-        evaluate(experiment, display, summary, reference=arguments.reference, split=arguments.split)
-    else:
-        from trainers.trained.predict import predict
-
-        predict(
-            experiment, display, summary, paths=arguments.paths, reference=arguments.reference, as_json=arguments.json
-        )
 
 
 def _take_verb(argv: list[str]) -> str:
@@ -152,9 +107,9 @@ def _take_verb(argv: list[str]) -> str:
     return verb
 
 
-def _parser(job: Path, verb: str) -> config.Parser:
+def _parser(job: Path, verb: Verb) -> config.Parser:
     beside = job.with_suffix(".yaml")
-    described = f"verbs:\n{_list(VERBS)}\n\n"
+    described = f"verbs:\n{_list({name: one.about for name, one in VERBS.items()})}\n\n"
     if beside.exists() and (presets := config.presets(beside)):
         described += f"presets (--preset NAME) of {beside.name}:\n{_list(presets)}\n\n"
     parser = config.Parser(
@@ -176,31 +131,7 @@ def _parser(job: Path, verb: str) -> config.Parser:
         help="write what came out as JSON; - prints it as the last line, `summary {…}`",
     )
     add_remote(parser)
-    if verb == "train":
-        parser.add_argument("--resume", metavar="RUN", help="go on with the run of this name, or MLflow id")
-    if verb == "tune":
-        parser.add_argument("--resume", metavar="SWEEP", help="go on with the sweep of this name, or MLflow id")
-    if verb == "find-lr":
-        parser.add_argument("--low", type=float, default=1e-7, metavar="LR", help="the first rate (default: 1e-7)")
-        parser.add_argument("--high", type=float, default=10.0, metavar="LR", help="the last rate (default: 10)")
-        parser.add_argument("--steps", type=int, default=100, metavar="N", help="optimiser steps (default: 100)")
-    if verb == "export":
-        parser.add_argument("--to", type=Path, metavar="FOLDER", help="a new folder (default: in the storage folder)")
-    if verb in ("evaluate", "predict", "export"):
-        parser.add_argument(
-            "--from",
-            dest="reference",
-            metavar="MODEL",
-            help="models:/NAME/VERSION, models:/NAME@ALIAS, a folder or s3://… (default: the champion); for evaluate "
-            "also `weights`: the experiment's network with model.weights",
-        )
-    if verb == "evaluate":
-        parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="which images")
-    if verb == "predict":
-        parser.add_argument(
-            "paths", nargs="*", metavar="PATH", help="images: files, folders, s3://…, http(s)://…; or numbers"
-        )
-        parser.add_argument("--json", action="store_true", help="one JSON object per input")
+    verb.add_flags(parser)
     return parser
 
 

@@ -1,29 +1,66 @@
 """`trainers jobs`: lists, follows and stops what runs on a cluster."""
 
+import argparse
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trainers.remote import jobs as remote
-from trainers.remote.send import Tell, Where, follow
+from trainers.cli.shared import add_cluster, tell
+from trainers.errors import RequestError
+from trainers.summary import check_place
 
+if TYPE_CHECKING:
+    from trainers.remote.client import Job
+
+ABOUT = "what runs on a cluster: list it, follow it, stop it"
+CLUSTER = "RAY_API_SERVER_ADDRESS, or http://127.0.0.1:8265"
 WIDTH = 60  # of a command line that is shown
 
 
-def list_jobs(where: Where, tell: Tell) -> None:
-    """Prints a table of the jobs that the cluster knows, the oldest first.
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """What is to be done, with which job, on which cluster; --summary."""
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("list", "follow", "stop"),
+        default="list",
+        help="list (the default); follow ID: its log from the beginning, and its exit code; stop ID: as Ctrl-C would",
+    )
+    parser.add_argument("id", nargs="?", metavar="ID", help="of a job, as --on and list show it")
+    add_cluster(parser, CLUSTER)
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="follow: write what came out as JSON")
 
-    Raises:
-        RequestError: the cluster cannot be reached, or refuses.
-    """
-    target = where.find(tell)
-    jobs = remote.list_jobs(target)
+
+def run(arguments: argparse.Namespace) -> int:
+    """Does it; `follow` gives the job's exit code."""
+    from trainers.remote import jobs, send
+
+    where = send.Where(arguments.on, arguments.token)
+    if arguments.action == "list":
+        if arguments.id is not None or arguments.summary is not None:
+            raise RequestError("jobs list: takes no id and no --summary; `follow ID` shows one job")
+        target = where.find(tell)
+        _show(jobs.list_jobs(target), target.url)
+        return 0
+    if arguments.id is None:
+        raise RequestError(f"jobs {arguments.action}: name the job's id; `trainers jobs` lists them")
+    if arguments.action == "stop":
+        job, ran = jobs.stop(where.find(tell), arguments.id)
+        tell(f"{job.id}: {job.status}{'' if ran else ', before it was asked to stop'}")
+        return 0
+    check_place(arguments.summary)
+    return send.follow(where, where.find(tell), arguments.id, arguments.summary, tell)
+
+
+def _show(jobs: "list[Job]", url: str) -> None:
+    """A table of jobs, the oldest first."""
     if not jobs:
-        tell(f"no job was submitted to {target.url}")
+        tell(f"no job was submitted to {url}")
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("id", "state", "started"):
@@ -36,26 +73,7 @@ def list_jobs(where: Where, tell: Tell) -> None:
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 1000).print(table)
 
 
-def follow_job(where: Where, job_id: str, place: Path | None, tell: Tell) -> int:
-    """Follows a job's log from its beginning to the job's end and returns its exit code.
-
-    Raises:
-        TrainersError: as `remote.follow` has it.
-    """
-    return follow(where, where.find(tell), job_id, place, tell)
-
-
-def stop_job(where: Where, job_id: str, tell: Tell) -> None:
-    """Stops a job, waits for its end and says how it ended.
-
-    Raises:
-        RequestError: the cluster cannot be reached, refuses, or does not know the job.
-    """
-    job, ran = remote.stop(where.find(tell), job_id)
-    tell(f"{job_id}: {job.status}{'' if ran else ', before it was asked to stop'}")
-
-
-def _row(job: remote.Job) -> tuple[str, ...]:
+def _row(job: "Job") -> tuple[str, ...]:
     started = "" if job.started is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.started))
     seconds = "" if job.seconds is None else f"{job.seconds:.0f}"
     command = " ".join(job.entrypoint.split())

@@ -3,7 +3,7 @@
 import ipaddress
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,7 +19,6 @@ from trainers.origin import SENT_BY
 SETTINGS = ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_REGION")
 URIS = ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "TRAINERS__TRACKING__URI")
 OWN = "TRAINERS__STORAGE__CACHE"  # each machine has its own
-NUMBERS = re.compile(r"\s*[-+\d.][-+\d.,eE\s]*")  # what `predict` takes for vectors
 PASSWORD = (
     "holds a password, which whoever may list the cluster's jobs could read; leave it out, and set "
     "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the cluster"
@@ -74,10 +73,7 @@ def environment(pass_env: Sequence[str] = (), environ: Mapping[str, str] = os.en
 def check(
     experiment: Experiment,
     flags: config.Tree,
-    *,
-    paths: Sequence[str] = (),
-    reference: str | None = None,
-    to: Path | None = None,
+    named: Iterable[tuple[str, str | None, str]] = (),
     environ: Mapping[str, str] = os.environ,
 ) -> None:
     """Refuses paths of this machine, which the cluster cannot see. Absolute ones may be the cluster's: it will tell.
@@ -85,9 +81,7 @@ def check(
     Args:
         experiment: as this machine reads it.
         flags: of the options, as the command line has them.
-        paths: what `predict` is to answer.
-        reference: of --from.
-        to: of --to.
+        named: what else may be a path of this machine: flag, value, what to give for a cluster.
 
     Raises:
         RequestError: with one line per mistake.
@@ -95,20 +89,16 @@ def check(
     given = config.flatten(flags)
     storage = given.get("storage.path", environ.get("TRAINERS__STORAGE__PATH"))
     weights = None if experiment.model.weights in ("none", "imagenet") else experiment.model.weights
-    reference = None if reference == "weights" else reference
-    named = [
+    options = [
         ("data.path", experiment.data.path, "give s3://BUCKET/PREFIX"),
         ("model.weights", weights, "give s3://BUCKET/OBJECT"),
         ("storage.path", storage, "give s3://BUCKET/PREFIX"),
         ("storage.cache", given.get("storage.cache"), "leave it out"),
-        ("--from", reference, "give models:/NAME/VERSION"),
-        ("--to", str(to) if to else None, "leave it out"),
-        *(("predict", path, "give http(s)://…") for path in paths if Path(path).exists() or not _is_numbers(path)),
     ]
     mistakes = [
         f"{option}: {value} is a path of this machine, which the cluster cannot see; {advice}, or give an absolute "
         "path that its machines have"
-        for option, value, advice in named
+        for option, value, advice in [*options, *named]
         if value is not None and ":/" not in value and not Path(value).is_absolute()
     ]
     if experiment.tracking.uri != environ.get("TRAINERS__TRACKING__URI"):  # that is seen to in `environment`
@@ -141,10 +131,6 @@ def _check_tracking(uri: str | None) -> Iterator[str]:
         yield f"tracking.uri: {PASSWORD}"
     elif uri is not None and re.match(r"sqlite:///(?!/)", uri):
         yield f"tracking.uri: {uri} is a file of this machine, which the cluster cannot see; leave it to the cluster"
-
-
-def _is_numbers(text: str) -> bool:
-    return NUMBERS.fullmatch(text) is not None
 
 
 def _has_password(uri: str) -> bool:

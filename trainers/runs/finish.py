@@ -11,7 +11,6 @@ from trainers.engine import CheckpointStore
 from trainers.errors import RequestError
 from trainers.origin import command, origin
 from trainers.reports import draw_curves
-from trainers.runs.folder import place
 from trainers.runs.run import Run
 from trainers.storage import submitted
 from trainers.tasks import Classifier, copy_bundle, load_predictor
@@ -29,10 +28,10 @@ def finish(run: Run, data: Prepared) -> None:
     summarise(run)
     # It may have been written on another machine.
     checkpoint = checkpoints_of(run).fetch(tested.best_epoch)
-    run.recorder.log({f"test/{name}": value for name, value in tested.metrics.items()}, step=tested.best_epoch)
+    run.record.recorder.log({f"test/{name}": value for name, value in tested.metrics.items()}, step=tested.best_epoch)
     _warn_of_collapse(run)
     with summary.phase("evaluate"):
-        pictures = run.folder / "pictures"
+        pictures = run.folder.path / "pictures"
         pictures.mkdir(exist_ok=True)
         drawn = [draw_curves(run.history, pictures / "curves.png")]
         if len(data.splits.test):
@@ -40,17 +39,17 @@ def finish(run: Run, data: Prepared) -> None:
                 lambda: load_predictor(checkpoint), data.pack, data.splits.test, tested.answers, pictures
             )
         for picture in drawn:
-            run.recorder.artifact(picture, "pictures")
+            run.record.recorder.artifact(picture, "pictures")
     with summary.phase("register"):
         _register(run, data, checkpoint)
     summary.status = "FINISHED"
-    run.close()
+    run.record.close()
     say_results(run)
 
 
 def checkpoints_of(run: Run) -> CheckpointStore:
     """A run's checkpoints, to be read."""
-    return CheckpointStore.of(run.experiment, run.storage, run.folder, {})
+    return CheckpointStore.of(run.experiment, run.folder.storage, run.folder.path, {})
 
 
 def summarise(run: Run) -> None:
@@ -73,7 +72,7 @@ def _warn_of_collapse(run: Run) -> None:
     """Tags and tells of a generator that makes few of the classes."""
     worth = run.summary.metrics["test"] or run.summary.metrics["validation"]
     if worth.get("collapsed"):
-        run.recorder.tag({"warning": "mode collapse"})
+        run.record.recorder.tag({"warning": "mode collapse"})
         log.warning(
             "mode collapse: the samples show %d of %d classes, diversity %.2f; lower optimizer.discriminator_lr, or "
             "smooth the labels",
@@ -89,11 +88,11 @@ def _register(run: Run, data: Prepared, checkpoint: Path) -> None:
     experiment, model = run.experiment, run.summary.model
     test = run.tested.metrics
     fingerprint = data.pack.split_fingerprint(data.splits.test)
-    with tempfile.TemporaryDirectory(dir=run.storage) as scratch:
+    with tempfile.TemporaryDirectory(dir=run.folder.storage) as scratch:
         bundle = copy_bundle(checkpoint, Path(scratch) / "model")
         version = tracking.register(
-            run.uri,
-            run_id=run.recorder.run_id,
+            run.record.uri,
+            run_id=run.record.recorder.run_id,
             bundle=bundle,
             name=experiment.registered_model,
             metrics={f"test_{name}": value for name, value in test.items()},
@@ -109,7 +108,7 @@ def _register(run: Run, data: Prepared, checkpoint: Path) -> None:
         metric = experiment.score
         score = Score(metric, test[metric], higher_is_better=metric in HIGHER_IS_BETTER)
         decision = tracking.promote(
-            run.uri, version, score, fingerprint, measure=lambda folder: _measure(folder, run, data)
+            run.record.uri, version, score, fingerprint, measure=lambda folder: _measure(folder, run, data)
         )
         model.alias = tracking.CHAMPION if decision else None
         run.verdict = decision.reason
@@ -125,7 +124,7 @@ def _measure(bundle: Path, run: Run, data: Prepared) -> float:
     same_kind = champion.description["task"] == run.experiment.task
     if not same_kind or (isinstance(champion, Classifier) and champion.classes != data.pack.classes):
         raise RequestError("the present champion tells other classes apart; give this job another --tracking.model")
-    pack, splits = data_for(champion, run.experiment, run.storage, run.display)
+    pack, splits = data_for(champion, run.experiment, run.folder.storage, run.display)
     worth, _ = measure(champion, pack, splits.test, run.experiment, run.classifier)
     if run.experiment.score not in worth:
         raise RequestError(f"the present champion cannot be measured by {run.experiment.score}")
@@ -140,13 +139,13 @@ def say_results(run: Run) -> None:
     tested = f", test {score} {metrics['test'][score]:.4f}" if metrics["test"] else ""
     say(f"validation {score} {metrics['validation'][score]:.4f}{tested}")
     say(f"registered  {model.name} version {model.version}{champion}")
-    say(f"pictures    {place(run.mirror, 'pictures')}")
+    say(f"pictures    {run.folder.shown('pictures')}")
     which = [] if model.alias else [f"--from models:/{model.name}/{model.version}"]
     say(f"predict     {command('predict', *_an_input(run), *which)}")
-    if run.uri.startswith("sqlite:"):
-        say(f"look        make ui   (or: mlflow ui --backend-store-uri {run.uri})")
+    if run.record.uri.startswith("sqlite:"):
+        say(f"look        make ui   (or: mlflow ui --backend-store-uri {run.record.uri})")
     else:
-        say(f"look        {tracking.shown(run.uri)}{', as the cluster calls it' * submitted()}")
+        say(f"look        {tracking.shown(run.record.uri)}{', as the cluster calls it' * submitted()}")
 
 
 def _an_input(run: Run) -> list[str]:

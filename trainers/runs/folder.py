@@ -1,14 +1,90 @@
-"""What runs and sweeps are called, where they lie, and how an earlier one is found again."""
+"""The folder of a run or a sweep: its name, where it lies, its saved experiment, its lasting copy on S3."""
 
 import re
 import secrets
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from trainers import config, tracking
 from trainers.errors import RequestError
-from trainers.experiment import Experiment
+from trainers.experiment import Experiment, Storage
 from trainers.storage import Mirror
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a folder is of.
+
+    Attributes:
+        noun: for messages.
+        home: the folder of the storage in which each has a folder of its own.
+        saved: the file that holds its resolved experiment.
+    """
+
+    noun: str
+    home: str
+    saved: str
+
+
+RUN = Kind("run", "training", "experiment.yaml")
+
+
+class RunFolder:
+    """In which everything of a run, or of a sweep as a whole, lies: experiment, journal, checkpoints, pictures.
+
+    With storage on S3 it is copied there in the background, but for the checkpoints, which the ranks bring there.
+
+    Attributes:
+        name: of the run, and of its folder.
+        storage: the folder in which this machine works (`storage.local_folder`).
+        path: of the folder, which need not be there yet.
+        mirror: the folder with its copy on S3, if there is one.
+        saved, layers: the files with the resolved experiment and with the model summary.
+    """
+
+    def __init__(self, name: str, options: Storage, storage: Path, kind: Kind = RUN) -> None:
+        self.name, self.storage = name, storage
+        self.path = storage / kind.home / name
+        self.mirror = Mirror.of(options, storage, self.path)
+        self.saved, self.layers = self.path / kind.saved, self.path / "layers.txt"
+
+    @classmethod
+    def new(cls, experiment: Experiment, storage: Path, kind: Kind = RUN) -> Self:
+        """One of which there is nothing yet."""
+        return cls(new_name(experiment, "" if kind is RUN else kind.noun), experiment.storage, storage, kind)
+
+    @classmethod
+    def find(cls, reference: str, experiment: Experiment, storage: Path, kind: Kind = RUN) -> Self:
+        """That of an earlier run, by its name or its MLflow id; with storage on S3 it is fetched first.
+
+        Args:
+            experiment: of the present command: where it keeps things, and where it records.
+
+        Raises:
+            RequestError: there is none such, the message names the last ones; another process is recording it; or S3
+                or MLflow cannot be asked.
+        """
+        home = Mirror.of(experiment.storage, storage, storage / kind.home)
+        name = _find_there if home.url is not None else _find_here
+        return cls(name(reference, experiment, home, kind), experiment.storage, storage, kind)
+
+    @property
+    def run_id(self) -> str | None:
+        """Of the MLflow run; None before there is one."""
+        return tracking.run_id_of(self.path)
+
+    def keep(self, experiment: Experiment) -> None:
+        """Saves the resolved experiment, whole or not at all."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        aside = self.saved.with_name(f".{self.saved.name}.new")
+        aside.write_text(config.dump_yaml(experiment))
+        aside.replace(self.saved)
+
+    def shown(self, name: str) -> str:
+        """Where a file of it is kept: its s3:// address, or its path as seen from here."""
+        return self.mirror.shown(name) if self.mirror.url is not None else str(near(self.path / name))
 
 
 def new_name(experiment: Experiment, kind: str = "") -> str:
@@ -22,36 +98,16 @@ def near(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def place(folder: Mirror, name: str) -> str:
-    """Where a file of a folder is kept: its s3:// address, or its path as seen from here."""
-    return folder.shown(name) if folder.url is not None else str(near(folder.folder / name))
-
-
-def find_earlier(reference: str, experiment: Experiment, home: Mirror, file: str, kind: str) -> Path:
-    """The saved experiment `file` in the folder of an earlier run or sweep, by its name or its MLflow id.
-
-    With storage on S3 everything of it is fetched first, but for checkpoints.
-
-    Args:
-        experiment: of the present command: where it records.
-        home: the folder in which each has a folder of its own.
-        kind: `run` or `sweep`, for the message.
-
-    Raises:
-        RequestError: there is none such, the message names the last ones; another process is recording it; or S3 or
-            MLflow cannot be asked.
-    """
-    if home.url is not None:
-        return _fetched(reference, experiment, home, file, kind)
-    folder = home.folder
-    known = sorted(folder.glob(f"*/{file}"), key=lambda path: path.stat().st_mtime)
+def _find_here(reference: str, experiment: Experiment, home: Mirror, kind: Kind) -> str:
+    known = sorted(home.folder.glob(f"*/{kind.saved}"), key=lambda path: path.stat().st_mtime)
     for path in known:
         if reference in (path.parent.name, tracking.run_id_of(path.parent)):
-            return path
-    raise _unknown(reference, folder, kind, [path.parent.name for path in known])
+            return path.parent.name
+    raise _unknown(reference, home.folder, kind, [path.parent.name for path in known])
 
 
-def _fetched(reference: str, experiment: Experiment, home: Mirror, file: str, kind: str) -> Path:
+def _find_there(reference: str, experiment: Experiment, home: Mirror, kind: Kind) -> str:
+    """As `_find_here` on S3, from where everything of it is fetched, but for checkpoints."""
     names, name = home.folders(), reference
     if name not in names and re.fullmatch("[0-9a-f]{32}", reference):
         uri = tracking.tracking_uri(experiment.tracking.uri, home.folder.parent)
@@ -60,25 +116,11 @@ def _fetched(reference: str, experiment: Experiment, home: Mirror, file: str, ki
     if name in names:
         tracking.require_free(folder)
         home.pull(f"{name}/")
-    if name not in names or not (folder / file).exists():
+    if name not in names or not (folder / kind.saved).exists():
         raise _unknown(reference, home.url, kind, sorted(names, key=lambda known: known.split("-")[-3:]))
-    return folder / file
+    return name
 
 
-def _unknown(reference: str, place: object, kind: str, known: list[str]) -> RequestError:
+def _unknown(reference: str, place: object, kind: Kind, known: list[str]) -> RequestError:
     hint = f"the last are {', '.join(known[-3:])}" if known else "there are none"
-    return RequestError(f"--resume: no {kind} {reference} in {place}; {hint}")
-
-
-def refuse_changes(flags: config.Tree, allowed: tuple[str, ...], kind: str) -> None:
-    """Refuses flags that would make what goes on another one.
-
-    Args:
-        allowed: what may change: options, or sections with a dot at their end.
-
-    Raises:
-        RequestError: for the first option that may not.
-    """
-    for name in config.flatten(flags):
-        if not any(name.startswith(option) if option.endswith(".") else name == option for option in allowed):
-            raise RequestError(f"{name}: cannot change when a {kind} goes on; start a new {kind} for that")
+    return RequestError(f"--resume: no {kind.noun} {reference} in {place}; {hint}")

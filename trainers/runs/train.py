@@ -4,7 +4,7 @@ import time
 from collections.abc import Generator, Iterator
 from typing import cast
 
-from trainers import config, tracking
+from trainers import reports, tracking
 from trainers.cluster import Runtime
 from trainers.display import Display
 from trainers.errors import Interrupted
@@ -12,14 +12,11 @@ from trainers.events import Event
 from trainers.experiment import Experiment
 from trainers.origin import command
 from trainers.runs import plan
-from trainers.runs.folder import find_earlier, new_name, refuse_changes
+from trainers.runs.folder import RunFolder
 from trainers.runs.launch import interruptible, launch, meanwhile, ray
-from trainers.runs.run import EXPERIMENT, Run
-from trainers.storage import Mirror
+from trainers.runs.run import Run
 from trainers.storage import check as check_storage
 from trainers.summary import Summary
-
-RESUMABLE = ("scale.", "log.", "storage.", "tracking.system_metrics")  # what may change when a run goes on
 
 
 def train(experiment: Experiment, display: Display, summary: Summary, resume: str | None = None) -> None:
@@ -35,7 +32,8 @@ def train(experiment: Experiment, display: Display, summary: Summary, resume: st
         storage = check_storage(experiment.storage)
         plan.check_path(experiment)  # told before Ray is started
         tracking.check_lasting(experiment)
-    run = Run(resume or new_name(experiment), experiment, storage, display, summary, resumed=resume is not None)
+    folder = RunFolder(resume, experiment.storage, storage) if resume else RunFolder.new(experiment, storage)
+    run = Run(folder, experiment, display, summary, resumed=resume is not None, recording=preload_end)
     with interruptible(), ray(experiment) as runtime:
         do(run, runtime)
 
@@ -55,45 +53,31 @@ def do(run: Run, runtime: Runtime | None, *, last: bool = True) -> None:
         run.display.close()
         killed = isinstance(error, KeyboardInterrupt)
         run.summary.status = "KILLED" if killed else "FAILED"
-        run.close()
+        run.record.close()
         if killed:
-            go_on = command("train --resume", run.name) if run.history else command("train")
+            go_on = command("train --resume", run.folder.name) if run.history else command("train")
             raise Interrupted(f"after {len(run.history)} epochs; go on with: {go_on}") from None
         raise
-
-
-def find_run(reference: str, experiment: Experiment, flags: config.Tree) -> tuple[str, Experiment]:
-    """An earlier run, by its name or its MLflow id: its name, and its experiment with those flags that may change.
-
-    Raises:
-        RequestError: there is no such run, or a flag would make it another experiment.
-    """
-    storage = check_storage(experiment.storage)
-    home = Mirror.of(experiment.storage, storage, storage / "training")
-    saved = find_earlier(reference, experiment, home, EXPERIMENT, "run")
-    refuse_changes(flags, RESUMABLE, "run")
-    # It was found where the present command looks for it.
-    return saved.parent.name, config.load(saved, flags).model_copy(update={"storage": experiment.storage})
 
 
 def _do(run: Run, runtime: Runtime | None, *, last: bool) -> None:
     summary, display, experiment = run.summary, run.display, run.experiment
     with summary.phase("pack"):
-        data = plan.prepare_data(experiment, run.storage, display)
+        data = plan.prepare_data(experiment, run.folder.storage, display)
     ready = time.time()
     plan.describe_data(experiment, data, display)
     with summary.phase("plan"):
-        size = plan.check_model(experiment, data.pack, run.storage)
+        size = plan.check_model(experiment, data.pack, run.folder.storage)
         resources = plan.resources_of(experiment, runtime)
-        tracking.check(run.uri)
+        tracking.check(run.record.uri)
         run.begin(data, size, resources.workers)
     plan.describe_model(experiment, size, resources, display)
     if experiment.task == "adversarial":
         from trainers.trained.classifier import find_classifier
 
-        run.classifier = find_classifier(experiment, data, run.storage, display, resources)
+        run.classifier = find_classifier(experiment, data, run.folder.storage, display, resources)
         ready = time.time()
-    display.say(f"run         {run.name}")
+    display.say(f"run         {run.folder.name}")
     news = cast("Generator[Event]", launch(run.job(data), resources, runtime))
     try:
         for event in news:
@@ -115,3 +99,11 @@ def _wind_down(news: Iterator[Event], runtime: Runtime | None) -> None:
         pass
     if runtime:
         runtime.stop()
+
+
+def preload_end() -> None:
+    """Imports what the end of a run needs, which takes seconds, so that it need not be waited for then."""
+    import trainers.runs.finish  # noqa: F401
+
+    tracking.preload()
+    reports.preload()

@@ -6,17 +6,16 @@ from pathlib import Path
 from trainers import config, tracking
 from trainers.display import Display
 from trainers.experiment import Experiment
-from trainers.origin import origin
 from trainers.reports import draw_comparison
 from trainers.runs import plan
-from trainers.runs.folder import new_name
+from trainers.runs.folder import RunFolder, new_name
 from trainers.runs.launch import interruptible, ray
-from trainers.runs.run import SEND_SECONDS, Run
-from trainers.runs.train import do
-from trainers.storage import Mirror
+from trainers.runs.record import SEND_SECONDS, open_recorder
+from trainers.runs.run import Run
+from trainers.runs.train import do, preload_end
 from trainers.storage import check as check_storage
 from trainers.summary import Summary
-from trainers.tracking import Recorder, Status, tracking_uri
+from trainers.tracking import Recorder, Status
 
 
 def compare(experiment: Experiment, display: Display, summary: Summary) -> None:
@@ -31,7 +30,8 @@ def compare(experiment: Experiment, display: Display, summary: Summary) -> None:
     plan.check_path(experiment)
     tracking.check_lasting(experiment)
     name = f"{new_name(experiment)}-compare"
-    parent = _record(experiment, storage, name)
+    home = RunFolder(name, experiment.storage, storage)
+    parent = open_recorder(home, experiment, {}, system_metrics=False)
     rows: list[dict[str, object]] = []
     status: Status = "FAILED"
     try:
@@ -39,31 +39,17 @@ def compare(experiment: Experiment, display: Display, summary: Summary) -> None:
             for value, options in runs:
                 display.result(f"--- {option} {value}")
                 one = Summary()
-                run = Run(new_name(options), options, storage, display, one)
-                run.tags["mlflow.parentRunId"] = parent.run_id
+                run = Run(RunFolder.new(options, storage), options, display, one, recording=preload_end)
+                run.record.tags["mlflow.parentRunId"] = parent.run_id
                 do(run, runtime, last=False)
                 rows.append({option: value, **_row(one, experiment.score)})
         status = "FINISHED"
     finally:
-        folder = storage / "training" / name
         if rows:
-            _table(rows, option, experiment.score, folder, parent, display)
+            _table(rows, option, experiment.score, home.path, parent, display)
         parent.finish(status, wait_s=SEND_SECONDS)
-        Mirror.of(experiment.storage, storage, folder).settle()
+        home.mirror.settle()
     summary.run_id, summary.status = parent.run_id, status
-
-
-def _record(experiment: Experiment, storage: Path, name: str) -> Recorder:
-    return Recorder.start(
-        tracking_uri(experiment.tracking.uri, storage),
-        experiment.mlflow_experiment,
-        lambda _: storage / "training" / name,
-        run_name=name,
-        params=config.flatten(experiment.model_dump()),
-        tags=origin(),
-        system_metrics=False,
-        artifacts=storage / "artifacts",
-    )
 
 
 def _row(summary: Summary, score: str) -> dict[str, object]:

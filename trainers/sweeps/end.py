@@ -18,7 +18,7 @@ from trainers.experiment import Experiment
 from trainers.origin import command
 from trainers.reports import draw_search
 from trainers.runs.finish import checkpoints_of, finish, say_results, summarise
-from trainers.runs.folder import near, place
+from trainers.runs.folder import near
 from trainers.runs.run import Run
 from trainers.search import metric
 from trainers.storage import submitted
@@ -27,7 +27,6 @@ from trainers.sweeps.sweep import SweepRun
 from trainers.sweeps.trials import Trial
 from trainers.sweeps.words import causes, epochs_in_words, in_words, score_in_words, written
 from trainers.tasks import load_predictor
-from trainers.tracking import run_id_of
 from trainers.trained.measure import measure
 
 ROWS = 10  # of the printed table
@@ -51,12 +50,12 @@ def end(sweep: SweepRun, summary: Summary) -> None:
     _print_table(ranking, sweep.experiment, display)
     _draw(sweep, ranking)
     run = sweep.run_of(best, display, summary)
-    (sweep.folder / BEST).write_text(config.dump_yaml(run.experiment))
+    (sweep.folder.path / BEST).write_text(config.dump_yaml(run.experiment))
     for name in (TABLE, PICTURE, BEST):
-        sweep.parent.artifact(sweep.folder / name)
+        sweep.parent.artifact(sweep.folder.path / name)
     display.result(f"best        #{best.number}  {written(best.options)}")
     _register(sweep, best, run)
-    display.result(f"table       {place(sweep.mirror, TABLE)}")
+    display.result(f"table       {sweep.folder.shown(TABLE)}")
     _record_best(sweep, best, summary)
     display.result(f"train       {_again(sweep, run.experiment)}")
 
@@ -67,11 +66,11 @@ def _again(sweep: SweepRun, best: Experiment) -> str:
     They change the experiment beside the job, where --on puts it; a job that was submitted otherwise may have none.
     """
     if not submitted():
-        return command("--config", near(sweep.folder / BEST))
+        return command("--config", near(sweep.folder.path / BEST))
     try:
         usual = config.flatten(config.load(Path(sys.argv[0]).with_suffix(".yaml"), {}).model_dump(mode="json"))
     except RequestError:
-        return f"with {place(sweep.mirror, BEST)} as --config"
+        return f"with {sweep.folder.shown(BEST)} as --config"
     flags = {
         path: value if isinstance(value, str) else json.dumps(value)
         for path, value in config.flatten(best.model_dump(mode="json")).items()
@@ -85,12 +84,12 @@ def _register(sweep: SweepRun, best: Trial, run: Run) -> None:
     row, summary = best.best, run.summary
     assert row is not None
     epoch = int(row["epoch"])
-    became = sweep.record.registered.get(best.number)
+    became = sweep.trials.registered.get(best.number)
     if became is not None:
         run.tested = Tested(became["test"], np.zeros((0, 0)), epoch, "", 0.0)
         summarise(run)
         summary.model, run.verdict = RegisteredModel(**became["model"]), became["verdict"]
-        summary.run_id, summary.status = run_id_of(run.folder), "FINISHED"
+        summary.run_id, summary.status = run.folder.run_id, "FINISHED"
         say_results(run)
         return
     with summary.phase("evaluate"):
@@ -99,12 +98,12 @@ def _register(sweep: SweepRun, best: Trial, run: Run) -> None:
         finish(run, sweep.ready.data(run.experiment))
     except BaseException:
         summary.status = "FINISHED"  # the trial is, whatever has become of its model
-        run.close()
+        run.record.close()
         raise
-    sweep.record.register(
+    sweep.trials.note_registered(
         best, {"model": asdict(summary.model), "verdict": run.verdict, "test": summary.metrics["test"]}
     )
-    sweep.mirror.push_soon()
+    sweep.folder.mirror.push_soon()
 
 
 def _test(sweep: SweepRun, run: Run, epoch: int) -> Tested:
@@ -121,30 +120,31 @@ def _record_best(sweep: SweepRun, best: Trial, summary: Summary) -> None:
     step = len(sweep.trials)
     sweep.parent.log({f"test/{name}": value for name, value in summary.metrics["test"].items()}, step=step)
     summary.sweep = {
-        "name": sweep.name,
+        "name": sweep.folder.name,
         "trials": len(sweep.trials),
-        **sweep.counts(),
+        **sweep.trials.counts(),
         "best": best.options,
     }
 
 
 def _nothing_came_out(sweep: SweepRun) -> WorkError:
     """Tells why trials have failed; returns what to raise."""
-    failed = sweep.counts()["failed"]
+    failed = sweep.trials.counts()["failed"]
     if not failed:
         return WorkError("search.minutes: no trial came to the end of its first epoch; give it more time")
     sweep.display.result("failed because")
     for line in causes(trial for trial in sweep.trials if trial.state == "failed"):
         sweep.display.result(line)
     which = f"all {failed} trials" if failed == len(sweep.trials) else f"{failed} of {len(sweep.trials)} trials"
-    return WorkError(f"{which} of {sweep.name} failed, and no other came to the end of an epoch (the causes are above)")
+    return WorkError(
+        f"{which} of {sweep.folder.name} failed, and no other came to the end of an epoch (the causes are above)"
+    )
 
 
 def _row(sweep: SweepRun, trial: Trial) -> dict[str, Any]:
     """A trial's line of the table."""
     last = trial.history[-1] if trial.history else {}
     name, _ = metric(sweep.experiment)
-    run = f"{sweep.name}-{trial.number:03d}"
     micro = last.get("micro_batch")
     return {
         "trial": trial.number,
@@ -157,7 +157,7 @@ def _row(sweep: SweepRun, trial: Trial) -> dict[str, Any]:
         "micro_batch": "" if micro is None else int(micro),
         "samples_per_second": round(trial.rate, 1),
         "seconds": round(trial.seconds, 3),
-        "run_id": run_id_of(sweep.storage / "training" / run) or "",
+        "run_id": sweep.folder_of(trial).run_id or "",
         "cause": trial.cause,
     }
 
@@ -168,7 +168,7 @@ def _write_table(sweep: SweepRun, ranking: list[Trial]) -> None:
     rows = [_row(sweep, trial) for trial in [*ranking, *(t for t in sweep.trials if t.number not in placed)]]
     if not rows:
         return
-    with (sweep.folder / TABLE).open("w", newline="") as file:
+    with (sweep.folder.path / TABLE).open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
@@ -198,7 +198,7 @@ def _draw(sweep: SweepRun, ranking: list[Trial]) -> None:
         [trial.best[f"validation/{name}"] for trial in ranking if trial.best],
         [trial.state == "stopped" for trial in ranking],
         name,
-        sweep.folder / PICTURE,
+        sweep.folder.path / PICTURE,
         log={path for path, values in space.items() if values.loguniform},
         categories={path for path, values in space.items() if values.choice or values.grid},
         higher_is_better=higher_is_better,

@@ -25,14 +25,16 @@ from trainers.events import (
     Warned,
 )
 from trainers.experiment import Experiment
-from trainers.runs.run import EXPERIMENT, SEND_SECONDS, Run, preload_end
+from trainers.runs.folder import RunFolder
+from trainers.runs.record import SEND_SECONDS
+from trainers.runs.run import Run
+from trainers.runs.train import preload_end
 from trainers.search import metric
-from trainers.storage import Mirror
 from trainers.summary import Summary
 from trainers.sweeps.ready import Ready, trial_experiment
-from trainers.sweeps.trials import ENDED, Record, Trial, ranked
+from trainers.sweeps.trials import Trial, Trials, ranked
 from trainers.sweeps.words import in_words, standing, time_left, trial_line
-from trainers.tracking import Recorder, Status, run_id_of
+from trainers.tracking import Recorder, Status
 
 HEARD = (Restored, FirstStep, Unfrozen, MicroBatch, EpochDone)  # the rest of a trial's news is for eyes on one run
 
@@ -52,14 +54,13 @@ class SweepRun:
         classifier: that measures a GAN's samples.
     """
 
-    name: str
+    folder: RunFolder
     experiment: Experiment
-    storage: Path
     display: Display
     total: int
     workers: int
     ready: Ready
-    record: Record
+    trials: Trials
     parent: Recorder
     classifier: Path | None = None
     first_step: float | None = None  # in seconds since 1970
@@ -69,56 +70,42 @@ class SweepRun:
     _ended: int = 0  # since then
     _warned: bool = False
 
-    def __post_init__(self) -> None:
-        self.mirror = Mirror.of(self.experiment.storage, self.storage, self.folder)
-
-    @property
-    def folder(self) -> Path:
-        """Where everything of the sweep as a whole lies."""
-        return folder_of(self.storage, self.name)
-
-    @property
-    def trials(self) -> list[Trial]:
-        """All trials that have begun, by number."""
-        return [trial for _, trial in sorted(self.record.trials.items())]
-
     @property
     def ranking(self) -> list[Trial]:
         """Those that have ended well, the best first."""
         return ranked(self.trials, self.experiment)
 
-    def counts(self) -> dict[str, int]:
-        """How many trials have ended, by how."""
-        return {state: sum(trial.state == state for trial in self.trials) for state in ENDED}
-
     def hear(self, event: SweepEvent) -> None:
         """Takes one piece of news."""
         if isinstance(event, TrialStarted):
-            self._begin(self.record.started(event.number, event.options))
+            self._begin(self.trials.start(event.number, event.options))
         elif isinstance(event, TrialTold):
             self._told(event.number, event.event)
         elif isinstance(event, TrialEnded):
             self._end(event)
         self._show()
 
+    def folder_of(self, trial: Trial) -> RunFolder:
+        """A trial's own folder."""
+        name = f"{self.folder.name}-{trial.number:03d}"
+        return RunFolder(name, self.experiment.storage, self.folder.storage)
+
     def run_of(self, trial: Trial, display: Display | None = None, summary: Summary | None = None) -> Run:
         """A trial as a run, by default one that prints nothing."""
-        name = f"{self.name}-{trial.number:03d}"
-        earlier = (self.storage / "training" / name / EXPERIMENT).exists()
+        folder = self.folder_of(trial)
         run = Run(
-            name,
+            folder,
             trial_experiment(self.experiment, trial.options),
-            self.storage,
             display or Silent(),
             summary or Summary(),
-            resumed=earlier,
+            resumed=folder.saved.exists(),
             rows={int(row["epoch"]): row for row in trial.history},
             classifier=self.classifier,
             of_sweep=True,
         )
-        run.tags = {
+        run.record.tags = {
             "mlflow.parentRunId": self.parent.run_id,
-            "sweep": self.name,
+            "sweep": self.folder.name,
             "trial": str(trial.number),
             "trial.state": trial.state if trial.ended else "running",
         }
@@ -135,11 +122,11 @@ class SweepRun:
             if not trial.ended or trial.recorded:
                 continue
             run = self.run_of(trial)
-            missing = trial.history if run_id_of(run.folder) is None else []  # else they wait in its journal
-            run.record()
+            missing = trial.history if run.folder.run_id is None else []  # else they wait in its journal
+            run.record.open()
             try:
                 for row in missing:
-                    run.log(row)
+                    run.record.log(row)
             except RequestError as error:  # so it will be for the others
                 self._warn(error)
                 return
@@ -154,7 +141,7 @@ class SweepRun:
         self._running.clear()
         self._await_closing()
         self.parent.finish(status, wait_s=SEND_SECONDS)
-        self.mirror.settle()
+        self.folder.mirror.settle()
 
     def _begin(self, trial: Trial) -> None:
         if running := self._running.get(trial.number):  # pbt: it goes on with what another has learnt
@@ -162,9 +149,9 @@ class SweepRun:
                 running.change({path: in_words(value) for path, value in trial.options.items()})
             return
         run = self.run_of(trial)
-        run.record()
+        run.record.open()
         self._running[trial.number] = run
-        self.mirror.push_soon()
+        self.folder.mirror.push_soon()
 
     def _told(self, number: int, event: Event) -> None:
         if isinstance(event, Warned):
@@ -177,21 +164,21 @@ class SweepRun:
         run = self._running[number]
         with self._away_is_told():
             run.hear(event)
-        self.record.trials[number].history = run.history
+        self.trials[number].history = run.history
 
     def _end(self, event: TrialEnded) -> None:
-        trial = self.record.trials[event.number]
-        self.record.ended(trial, event.state, event.cause)
+        trial = self.trials[event.number]
+        self.trials.end(trial, event.state, event.cause)
         self._ended += 1
         self._close_run(self._running.pop(event.number), trial)
-        ranking, done = self.ranking, sum(trial.ended for trial in self.trials)
+        ranking, done = self.ranking, self.trials.ended
         best = bool(ranking) and ranking[0] is trial
         tell = self.display.result if trial.state == "failed" else self.display.say
         tell(trial_line(trial, self.experiment, place=f"{done}/{self.total}", best=best))
-        self.parent.log({f"trials/{state}": count for state, count in self.counts().items()}, step=done)
+        self.parent.log({f"trials/{state}": count for state, count in self.trials.counts().items()}, step=done)
         if ranking and ranking[0].best:
             self.parent.log(self._score(ranking[0].best), step=done)
-        self.mirror.push_soon()
+        self.folder.mirror.push_soon()
 
     def _close_run(self, run: Run, trial: Trial) -> None:
         tags = {"trial.state": trial.state, "trial.cause": trial.cause}
@@ -199,9 +186,9 @@ class SweepRun:
         def close() -> None:
             if trial.best:
                 with suppress(RequestError):
-                    run.recorder.log(self._score(trial.best), step=int(trial.best["epoch"]))
+                    run.record.recorder.log(self._score(trial.best), step=int(trial.best["epoch"]))
             if _close(run, {name: value for name, value in tags.items() if value}):
-                self.record.recorded(trial)
+                self.trials.note_recorded(trial)
 
         run.summary.status = "FAILED" if trial.state == "failed" else "FINISHED"
         self._in_background(close)
@@ -246,10 +233,5 @@ class SweepRun:
 def _close(run: Run, tags: dict[str, str]) -> bool:
     """Ends a trial's record; True if MLflow has all of it."""
     with suppress(RequestError):
-        run.tag(tags)
-    return run.close()
-
-
-def folder_of(storage: Path, name: str) -> Path:
-    """Where everything of a sweep as a whole lies."""
-    return storage / "sweeps" / name
+        run.record.tag(tags)
+    return run.record.close()

@@ -1,7 +1,7 @@
 """The record of a sweep: which trials began, with which options, and how they ended; a line for each piece of news."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from trainers.events import Row
 from trainers.experiment import Experiment
 from trainers.search import best_row, score_of
 
-NAME = "trials.jsonl"
+FILE = "trials.jsonl"
 State = Literal["interrupted", "finished", "stopped", "failed"]
 ENDED_WELL = ("finished", "stopped")
 ENDED = (*ENDED_WELL, "failed")
@@ -59,7 +59,7 @@ class Trial:
         return len(slowness) / sum(slowness) if slowness else 0.0
 
 
-class Record:
+class Trials:
     """The trials of a sweep by their numbers; what happens to them is in `trials.jsonl` before it counts.
 
     A last line that was torn by a crash is taken off.
@@ -68,7 +68,6 @@ class Record:
         folder: of the sweep, which must be there before anything is added.
 
     Attributes:
-        trials: by number.
         registered: what became of a trial that was registered, by its number.
 
     Raises:
@@ -76,29 +75,48 @@ class Record:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.trials: dict[int, Trial] = {}
+        self._begun: dict[int, Trial] = {}
         self.registered: dict[int, dict[str, Any]] = {}
-        self._path = folder / NAME
+        self._path = folder / FILE
         for number, line in enumerate(_whole_lines(self._path), start=1):
             try:
                 self._take(json.loads(line))
             except (ValueError, LookupError, TypeError):
                 raise RequestError(f"--resume: {self._path} is damaged in line {number}; start a new sweep") from None
 
-    def started(self, number: int, options: dict[str, Any]) -> Trial:
+    def __iter__(self) -> Iterator[Trial]:
+        """Those that have begun, by number."""
+        return iter([trial for _, trial in sorted(self._begun.items())])
+
+    def __len__(self) -> int:
+        return len(self._begun)
+
+    def __getitem__(self, number: int) -> Trial:
+        return self._begun[number]
+
+    @property
+    def ended(self) -> int:
+        """How many have come to their end."""
+        return sum(trial.ended for trial in self)
+
+    def counts(self) -> dict[str, int]:
+        """How many have ended, by how."""
+        return {state: sum(trial.state == state for trial in self) for state in ENDED}
+
+    def start(self, number: int, options: dict[str, Any]) -> Trial:
         """A trial begins, or goes on."""
         self._add(kind="started", trial=number, options=options)
-        return self.trials[number]
+        return self._begun[number]
 
-    def ended(self, trial: Trial, state: State, cause: str) -> None:
+    def end(self, trial: Trial, state: State, cause: str) -> None:
         """A trial has come to its end."""
         self._add(kind="ended", trial=trial.number, state=state, cause=cause, history=trial.history)
 
-    def recorded(self, trial: Trial) -> None:
+    def note_recorded(self, trial: Trial) -> None:
         """MLflow has all of a trial that has ended."""
         self._add(kind="recorded", trial=trial.number)
 
-    def register(self, trial: Trial, became: dict[str, Any]) -> None:
+    def note_registered(self, trial: Trial, became: dict[str, Any]) -> None:
         """A trial's best weights were registered; `became` is what must be known of that."""
         self._add(kind="registered", trial=trial.number, became=became)
 
@@ -111,10 +129,10 @@ class Record:
     def _take(self, news: dict[str, Any]) -> None:
         number = int(news["trial"])
         if news["kind"] == "started":
-            before = self.trials.get(number)
-            self.trials[number] = Trial(number, news["options"], history=before.history if before else [])
+            before = self._begun.get(number)
+            self._begun[number] = Trial(number, news["options"], history=before.history if before else [])
             return
-        trial = self.trials[number]
+        trial = self._begun[number]
         if news["kind"] == "ended":
             trial.state, trial.cause, trial.history = news["state"], news["cause"], news["history"]
         elif news["kind"] == "recorded":

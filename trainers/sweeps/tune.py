@@ -10,23 +10,24 @@ from trainers.cluster.resources import concurrency, find_resources
 from trainers.display import Display
 from trainers.errors import Interrupted, RequestError
 from trainers.experiment import Experiment
-from trainers.origin import command, origin
+from trainers.origin import command
 from trainers.runs import plan
-from trainers.runs.folder import find_earlier, new_name, refuse_changes
+from trainers.runs.folder import RUN, Kind, RunFolder
 from trainers.runs.launch import interruptible, ray
-from trainers.runs.run import SEND_SECONDS
+from trainers.runs.record import SEND_SECONDS, open_recorder
+from trainers.runs.resume import changed, refuse_changes
 from trainers.search import check, count, metric
 from trainers.storage import Mirror
 from trainers.storage import check as check_storage
 from trainers.summary import Summary
 from trainers.sweeps.end import end
 from trainers.sweeps.ready import Ready, check_space, extremes, share_features
-from trainers.sweeps.sweep import SweepRun, folder_of
-from trainers.sweeps.trials import Record
+from trainers.sweeps.sweep import SweepRun
+from trainers.sweeps.trials import Trials
 from trainers.sweeps.words import describe_search
-from trainers.tracking import Recorder, run_id_of, tracking_uri
+from trainers.tracking import Recorder, tracking_uri
 
-SWEEP = "sweep.yaml"  # the resolved experiment, in a sweep's folder
+SWEEP = Kind("sweep", "sweeps", "sweep.yaml")
 # What may change when a sweep goes on
 RESUMABLE = ("scale.", "log.", "storage.", "search.trials", "search.minutes", "search.concurrent")
 
@@ -47,12 +48,13 @@ def tune(experiment: Experiment, display: Display, summary: Summary, resume: str
         storage = check_storage(experiment.storage)
         plan.check_path(experiment)
         tracking.check_lasting(experiment)
-    name = resume or new_name(experiment, "sweep")
-    record, trials = Record(folder_of(storage, name)), count(experiment.search)
+    folder = (
+        RunFolder(resume, experiment.storage, storage, SWEEP) if resume else RunFolder.new(experiment, storage, SWEEP)
+    )
+    trials, total = Trials(folder.path), count(experiment.search)
     # A complete sweep trains nothing more: only its end is done again.
-    needed = sum(trial.ended for trial in record.trials.values()) < trials
-    with interruptible(), ray(experiment, needed=needed) as runtime:
-        sweep, work = _prepare(name, experiment, storage, record, trials, display, summary, runtime)
+    with interruptible(), ray(experiment, needed=trials.ended < total) as runtime:
+        sweep, work = _prepare(folder, experiment, trials, total, display, summary, runtime)
         try:
             _do(sweep, work, summary, runtime)
         except BaseException as error:
@@ -61,9 +63,8 @@ def tune(experiment: Experiment, display: Display, summary: Summary, resume: str
             summary.status = "KILLED" if killed else "FAILED"
             sweep.abort("KILLED" if killed else "FAILED")
             if killed:
-                done = sum(trial.ended for trial in sweep.trials)
-                go_on = command("tune --resume", name)
-                raise Interrupted(f"after {done} of {trials} trials; go on with: {go_on}") from None
+                go_on = command("tune --resume", folder.name)
+                raise Interrupted(f"after {trials.ended} of {total} trials; go on with: {go_on}") from None
             raise
 
 
@@ -74,16 +75,15 @@ def find_sweep(reference: str, experiment: Experiment, flags: config.Tree) -> tu
         RequestError: there is no such sweep, a flag would make it another one, or it has more trials already.
     """
     storage = check_storage(experiment.storage)
-    home = Mirror.of(experiment.storage, storage, storage / "sweeps")
-    saved = find_earlier(reference, experiment, home, SWEEP, "sweep")
+    folder = RunFolder.find(reference, experiment, storage, SWEEP)
     refuse_changes(flags, RESUMABLE, "sweep")
-    # It was found where the present command looks for it; so are its trials.
-    found = config.load(saved, flags).model_copy(update={"storage": experiment.storage})
-    Mirror.of(experiment.storage, storage, storage / "training").pull(f"{saved.parent.name}-")
-    begun = len(Record(saved.parent).trials)
+    found = changed(folder, experiment, flags)
+    # Of its trials, too, it goes on from what lasts.
+    Mirror.of(experiment.storage, storage, storage / RUN.home).pull(f"{folder.name}-")
+    begun = len(Trials(folder.path))
     if count(found.search) < begun:
         raise RequestError(f"search.trials: {begun} have begun already, which cannot become {count(found.search)}")
-    return saved.parent.name, found
+    return folder.name, found
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,10 @@ class _Work:
 
 
 def _prepare(
-    name: str,
+    folder: RunFolder,
     experiment: Experiment,
-    storage: Path,
-    record: Record,
-    trials: int,
+    trials: Trials,
+    total: int,
     display: Display,
     summary: Summary,
     runtime: Runtime | None,
@@ -111,6 +110,7 @@ def _prepare(
     Raises:
         RequestError: something that a trial would stumble over.
     """
+    storage = folder.storage
     ready = Ready(storage, display)
     with summary.phase("pack"):
         data = ready.data(experiment)
@@ -118,7 +118,7 @@ def _prepare(
     with summary.phase("plan"):
         size = ready.size(experiment)
         check_space(experiment, ready)
-        resources, concurrent = _resources(experiment, trials, runtime)
+        resources, concurrent = _resources(experiment, total, runtime)
         tracking.check(tracking_uri(experiment.tracking.uri, storage))
     plan.describe_model(experiment, size, resources, display)
     classifier = None
@@ -128,15 +128,12 @@ def _prepare(
         classifier = find_classifier(experiment, data, storage, display, resources)
     features = share_features(experiment, data, storage, display) if runtime else None
     ready.hush()
-    sweep = SweepRun(
-        name, experiment, storage, display, trials, resources.workers, ready, record,
-        _open_parent(name, experiment, storage), classifier,
-    )  # fmt: skip
-    described = describe_search(experiment.search, trials, concurrent, metric(experiment)[0])
-    display.say(f"sweep       {name}: {described}")
-    if record.trials:
-        ended = sum(trial.ended for trial in sweep.trials)
-        display.say(f"goes on after {ended} trial{'s' * (ended != 1)}")
+    parent = _open_parent(folder, experiment)
+    sweep = SweepRun(folder, experiment, display, total, resources.workers, ready, trials, parent, classifier)
+    described = describe_search(experiment.search, total, concurrent, metric(experiment)[0])
+    display.say(f"sweep       {folder.name}: {described}")
+    if len(trials):
+        display.say(f"goes on after {trials.ended} trial{'s' * (trials.ended != 1)}")
     return sweep, _Work(data.pack.key, features, resources, concurrent)
 
 
@@ -151,7 +148,7 @@ def _do(sweep: SweepRun, work: _Work, summary: Summary, runtime: Runtime | None)
     # Ray is not stopped meanwhile: a handle that Ray Tune has left in this process, freed while Ray ends, aborts it.
     end(sweep, summary)
     sweep.parent.finish("FINISHED", wait_s=SEND_SECONDS)
-    sweep.mirror.settle()
+    sweep.folder.mirror.settle()
 
 
 def _run_trials(sweep: SweepRun, work: _Work, runtime: Runtime) -> None:
@@ -159,7 +156,9 @@ def _run_trials(sweep: SweepRun, work: _Work, runtime: Runtime) -> None:
 
     runtime.wait()
     known = {trial.number: Known(trial.options, trial.state, trial.history) for trial in sweep.trials}
-    todo = Sweep(sweep.experiment, sweep.name, sweep.storage, work.pack_key, work.features, sweep.classifier, known)
+    todo = Sweep(
+        sweep.experiment, sweep.folder.name, sweep.folder.storage, work.pack_key, work.features, sweep.classifier, known
+    )
     for event in sweep_on_ray(todo, work.resources, work.concurrent):
         sweep.hear(event)
 
@@ -173,27 +172,10 @@ def _resources(experiment: Experiment, trials: int, runtime: Runtime | None) -> 
     return resources, concurrency(experiment.search, resources, trials, cluster)
 
 
-def _open_parent(name: str, experiment: Experiment, storage: Path) -> Recorder:
+def _open_parent(folder: RunFolder, experiment: Experiment) -> Recorder:
     """The record of the sweep as a whole: a new MLflow run, or the one that an earlier start began."""
-    folder = folder_of(storage, name)
-    uri, measure = tracking_uri(experiment.tracking.uri, storage), experiment.tracking.system_metrics
-    run_id = run_id_of(folder)
-    if run_id:
-        parent = Recorder.resume(run_id, uri, lambda _: folder, system_metrics=measure)
-    else:
-        parent = Recorder.start(
-            uri,
-            experiment.mlflow_experiment,
-            lambda _: folder,
-            run_name=name,
-            params=config.flatten(experiment.model_dump()),
-            tags=origin() | {"sweep": name},
-            system_metrics=measure,
-            artifacts=storage / "artifacts",
-        )
-    # Written anew where a sweep goes on: with more trials, it has more trials from now on.
-    aside = folder / f".{SWEEP}.new"
-    aside.write_text(config.dump_yaml(experiment))
-    aside.replace(folder / SWEEP)
-    parent.artifact(folder / SWEEP)
+    measure = experiment.tracking.system_metrics
+    parent = open_recorder(folder, experiment, {"sweep": folder.name}, system_metrics=measure)
+    folder.keep(experiment)  # anew where a sweep goes on: with more trials, it has more trials from now on
+    parent.artifact(folder.saved)
     return parent
