@@ -184,7 +184,7 @@ def _parse(parser: Parser, argv: Sequence[str], where: str) -> tuple[argparse.Na
         option = str(error).partition(":")[0].split()[-1]
         raise RequestError(
             f"{option}: cannot be read ({where}); a list is written 3,2,1 or [3, 2, 1], "
-            'a mapping {"model.name": ["mlp", "simple_cnn"]}'
+            'a mapping {"model.name": {"grid": ["mlp", "cnn"]}}'
         ) from None
     return known, source()
 

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
@@ -31,6 +32,23 @@ class Standing:
     best: str
     columns: tuple[str, ...]
     running: tuple[tuple[str, ...], ...]
+
+
+def aligned(rows: Iterable[Sequence[object]], *, right: bool = False) -> list[str]:
+    """Rows of cells as lines, whose columns are as wide as they must be: nothing is wrapped or cut.
+
+    Args:
+        right: cells end below one another, as numbers do.
+    """
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for cells in rows:
+        table.add_row(*(Text(str(cell), no_wrap=True) for cell in cells))
+    for column in table.columns:
+        column.justify = "right" if right else "left"
+    console = Console(width=10_000, color_system=None)
+    with console.capture() as lines:
+        console.print(table)
+    return [line.rstrip() for line in lines.get().splitlines()]
 
 
 class Display:

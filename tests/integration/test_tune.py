@@ -142,7 +142,6 @@ def test_trials_that_all_fail_are_told_by_their_causes(call, tmp_path):
         (["--search.space", "{}"], "search.space: is empty"),
         (["--search.space", '{"optimizer.lrr": {"choice": [1]}}'], "did you mean optimizer.lr?"),
         (["--search.space", '{"training.batch_size": {"choice": [32, 99999]}}'], "99999 is more than the"),
-        (["--search.space", '{"optimizer.lr": {"choice": [1]}}', "--preset", "compare"], "compare: is for train"),
         (["--resume", "nothing"], "--resume: no sweep nothing in "),
     ],
 )

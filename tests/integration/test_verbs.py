@@ -87,8 +87,11 @@ def test_export_gives_weights_and_a_program_that_answer_as_the_model(fitted, pla
         ("autoencoder", ["--data.normalise", "imagenet"], "data.normalise: autoencoding needs unit"),
         ("spiral", ["--model.name", "cnn"], "model.name: "),
         ("regression", ["--data.path", "."], "data.path: "),
-        ("regression", ["--compare", '{"model.name": ["mlp"]}'], "compare: needs one option and at least two values"),
-        ("regression", ["--compare", '{"model.nme": ["mlp", "linear"]}'], "did you mean model.name?"),
+        (
+            "regression",
+            ["tune", "--search.space", '{"model.nme": {"grid": ["mlp", "linear"]}}'],
+            "did you mean model.name?",
+        ),
     ],
     ids=lambda value: None if isinstance(value, list) else str(value)[:40],
 )

@@ -216,25 +216,29 @@ def test_a_vgg_as_large_as_it_is_can_be_planned(preset, place, photos):
     assert "of them trained" in output, "the head alone"
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(("job", "preset"), COMPARISONS)
-def test_a_comparison_trains_each_value_and_records_a_table_and_a_picture(job, preset, place, tiny, photos):
+def test_a_comparison_trains_each_value_and_records_a_table_and_a_picture(job, preset, call, tmp_path, tiny, photos):
     flags = ("--preset", preset, *data_flags(job, tiny, photos), *QUICK, "--training.epochs", EPOCHS)
-    output = run_here(job, *flags, "--summary", "summary.json", cwd=place)
-    ((option, values),) = config.load(JOBS / f"{job}.yaml", {}, preset).compare.items()
-    summary, client = summary_of(place / "summary.json"), client_of(place / "runs")
-    parent = client.get_run(summary["run_id"])
+    output = call("tune", *flags, "--summary", "summary.json", job=job).output
+    ((option, values),) = config.load(JOBS / f"{job}.yaml", {}, preset).search.space.items()
+    summary, client = summary_of(tmp_path / "summary.json"), client_of(tmp_path / "runs")
+    best = client.get_run(summary["run_id"])
+    parent = client.get_run(best.data.tags["mlflow.parentRunId"])
     assert (summary["status"], parent.info.status) == ("FINISHED", "FINISHED")
     found = {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
     assert {"comparison.csv", "comparison.png"} <= found
     children = client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
-    assert {child.data.params[option] for child in children} == set(values)
+    assert {child.data.params[option] for child in children} == set(values.grid)
     assert {child.info.status for child in children} == {"FINISHED"}
     table = Path(client.download_artifacts(parent.info.run_id, "comparison.csv"))
     rows = list(csv.DictReader(table.read_text().splitlines()))
-    assert [row[option] for row in rows] == values
-    for row, value in zip(rows, values, strict=True):
+    assert [row[option] for row in rows] == values.grid
+    for row, value in zip(rows, values.grid, strict=True):
         (line,) = [line for line in output.splitlines() if line.startswith(f"{value} ")]
         assert f"{float(row['test accuracy']):.4f}" in line
+    worth = {row[option]: float(row["test accuracy"]) for row in rows}
+    assert worth[best.data.params[option]] == summary["metrics"]["test"]["accuracy"]
 
 
 def test_the_tables_have_every_job_and_every_preset():

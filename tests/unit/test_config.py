@@ -47,18 +47,25 @@ def test_a_list_is_written_the_same_in_flags_and_environment(tmp_path, monkeypat
     assert read(tmp_path, "model: {hidden: [9, 9, 9]}").model.hidden == widths
 
 
-def test_a_list_or_a_comparison_replaces_the_one_of_the_file(tmp_path):
-    text = "model: {remove: [a, b, c]}\ncompare: {model.name: [mlp, simple_cnn]}\n"
-    experiment = read(tmp_path, text, "--model.remove", "d,5", '--compare={"optimizer.lr": [0.1, 0.2]}')
+def test_a_list_or_a_space_replaces_the_one_of_the_file(tmp_path):
+    text = "model: {remove: [a, b, c]}\nsearch: {space: {model.name: {grid: [mlp, simple_cnn]}}}\n"
+    flags = ("--model.remove", "d,5", '--search.space={"optimizer.lr": {"choice": [0.1, 0.2]}}')
+    experiment = read(tmp_path, text, *flags)
     assert experiment.model.remove == ["d", "5"]
-    assert experiment.compare == {"optimizer.lr": [0.1, 0.2]}
+    assert list(experiment.search.space) == ["optimizer.lr"]
 
 
-def test_a_comparison_is_recorded_as_one_value(tmp_path):
-    tree = read(tmp_path, "compare: {model.name: [mlp, simple_cnn]}").model_dump()
+def test_a_space_is_recorded_as_one_value(tmp_path):
+    tree = read(tmp_path, "search: {space: {model.name: {grid: [mlp, simple_cnn]}}}").model_dump()
     flat = config.flatten(tree)
-    assert flat["compare"] == {"model.name": ["mlp", "simple_cnn"]}
+    assert flat["search.space"] == {"model.name": {"grid": ["mlp", "simple_cnn"]}}
     assert list(flat) == list(config.option_names())
+
+
+def test_an_experiment_that_was_saved_when_compare_was_an_option_can_be_read(tmp_path):
+    assert read(tmp_path, "name: old\ncompare: {}\n").name == "old"
+    (line,) = complaints(tmp_path, "compare: {model.name: [mlp, cnn]}")
+    assert line.startswith("compare: is done by tune: search: {space: {")
 
 
 def test_null_unsets_an_option_and_none_is_a_word(tmp_path):
@@ -96,7 +103,7 @@ def test_a_wrong_element_of_a_list_is_told_with_its_place(tmp_path, monkeypatch)
     assert complaints(tmp_path)[0].endswith("not 0 (environment)")
 
 
-@pytest.mark.parametrize(("option", "value"), [("compare", "model.name=mlp,cnn"), ("model.hidden", "[32,")])
+@pytest.mark.parametrize(("option", "value"), [("search.space", "model.name=mlp,cnn"), ("model.hidden", "[32,")])
 def test_what_is_no_list_or_mapping_is_told_with_its_place(tmp_path, monkeypatch, option, value):
     (line,) = complaints(tmp_path, "", f"--{option}", value)
     assert line.startswith(f"{option}: cannot be read (command line)")

@@ -201,8 +201,8 @@ def test_the_table_of_two_machines_has_two_columns():
     assert table([Row("Ray", "2.60.0")], theirs) == [
         "                here    there",
         "problem  Ray    2.60.0  2.61.0",
-        "                there: not 2.60.0, as here",
-        "                fix: install it",
+        "                        there: not 2.60.0, as here",
+        "                        fix: install it",
         "ok       token          Ray asks for it",
     ]
 

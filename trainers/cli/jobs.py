@@ -1,16 +1,12 @@
 """`trainers jobs`: lists, follows and stops what runs on a cluster."""
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from trainers.cli.shared import add_cluster, tell
+from trainers.display import aligned
 from trainers.errors import RequestError
 from trainers.summary import check_place
 
@@ -62,15 +58,8 @@ def _show(jobs: "list[Job]", url: str) -> None:
     if not jobs:
         tell(f"no job was submitted to {url}")
         return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("id", "state", "started"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("seconds", justify="right")
-    table.add_column("command", no_wrap=True)
-    for job in jobs:
-        table.add_row(*map(Text, _row(job)))
-    # A pipe has no width: there, no row may be cut.
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 1000).print(table)
+    rows = [("id", "state", "started", "seconds", "command"), *map(_row, jobs)]
+    print("\n".join(aligned(rows)))  # noqa: T201
 
 
 def _row(job: "Job") -> tuple[str, ...]:

@@ -27,11 +27,7 @@ class Train(Verb):
         return replace(request, experiment=experiment)
 
     def do(self, request: Request, display: Display, summary: Summary) -> None:
-        """Once, or for each value of `compare`."""
-        if request.experiment.compare:
-            from trainers.sweeps.compare import compare
-
-            return compare(request.experiment, display, summary)
+        """The run."""
         from trainers.runs.train import train
 
-        return train(request.experiment, display, summary, resume=request.arguments.resume)
+        train(request.experiment, display, summary, resume=request.arguments.resume)

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 
 from trainers import config
 from trainers.cluster import Answer, Runtime, ask_nodes, joined_cluster
+from trainers.display import aligned
 from trainers.doctor import checks as look
 from trainers.doctor.checks import Row
 from trainers.errors import RequestError, WorkError
@@ -60,21 +61,23 @@ def compared(here: Sequence[Row], there: Sequence[Row]) -> list[Row]:
 
 def table(here: Sequence[Row], there: Sequence[Row] | None) -> list[str]:
     """The rows in lines, each problem below its row; where two machines were asked, what both say."""
-    rows, ours = (here, {}) if there is None else (there, {row.name: row for row in here})
-    width = max(len(row.name) for row in rows)
-    wide = max([4, *(len(row.found) for row in ours.values())]) + 2 if ours else 0
-    lines = [f"{'':11}{'':<{width}}{'here':<{wide}}there"] if ours else []
-    for row in rows:
-        sides = {"there": row, "here": ours.get(row.name, Row(row.name, ""))} if ours else {"": row}
-        mark = "problem" if any(side.problem for side in sides.values()) else "ok"
-        found = f"{sides['here'].found:<{wide}}" if ours else ""
-        lines.append(f"{mark:<9}{row.name:<{width}}  {found}{row.found}")
-        for name, side in sides.items():
-            if side.problem:
-                lines += [
-                    f"{'':11}{'':<{width}}{line}"
-                    for line in (f"{name}: " * bool(name) + side.problem, f"fix: {side.fix}")
-                ]
+    if there is None:
+        return aligned(line for row in here for line in _lines([""], [row], [row.found]))
+    ours = {row.name: row for row in here}
+    lines = [["", "", "here", "there"]]
+    for row in there:
+        own = ours.get(row.name, Row(row.name, ""))
+        lines += _lines(["there: ", "here: "], [row, own], [own.found, row.found])
+    return aligned(lines)
+
+
+def _lines(sides: Sequence[str], rows: Sequence[Row], found: Sequence[str]) -> list[list[str]]:
+    """A line of the table, and below its last column what is wrong on each side."""
+    mark = "problem" if any(row.problem for row in rows) else f"{'ok':7}"
+    lines = [[mark, rows[0].name, *found]]
+    for side, row in zip(sides, rows, strict=True):
+        if row.problem:
+            lines += [[""] * (len(lines[0]) - 1) + [text] for text in (side + row.problem, f"fix: {row.fix}")]
     return lines
 
 

@@ -42,9 +42,6 @@ class Experiment(Section):
     task: Annotated[str, one_of(TASKS, "task")] = Field(
         "classification", description=f"what is learnt: {', '.join(TASKS)}; a job's YAML file names it"
     )
-    compare: dict[str, list[Any]] = Field(
-        {}, description="one option and several values: the run is done once for each, and a table compares them"
-    )
     data: Data = Field(Data(), description=str(Data.__doc__))
     model: Model = Field(Model(), description=str(Model.__doc__))
     training: Training = Field(Training(), description=str(Training.__doc__))
@@ -56,6 +53,18 @@ class Experiment(Section):
     storage: Storage = Field(Storage(), description=str(Storage.__doc__))
     tracking: Tracking = Field(Tracking(), description=str(Tracking.__doc__))
     log: Log = Field(Log(), description=str(Log.__doc__))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _took_compare(cls, tree: Any) -> Any:
+        """Experiments that were saved before sweeps compared values have it, empty."""
+        if isinstance(tree, dict) and "compare" in tree:
+            if tree["compare"]:
+                raise ValueError(
+                    "compare: is done by tune: search: {space: {model.name: {grid: [mlp, cnn]}}, scheduler: none}"
+                )
+            tree = {key: value for key, value in tree.items() if key != "compare"}
+        return tree
 
     @model_validator(mode="after")
     def _fits_the_task(self) -> Self:
@@ -79,12 +88,6 @@ class Experiment(Section):
             raise ValueError(
                 f"data.source: {self.data.source} gives {source.gives}; {task} takes {' or '.join(rules.takes)}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _compares_one_option(self) -> Self:
-        if len(self.compare) > 1 or any(len(values) < 2 for values in self.compare.values()):
-            raise ValueError("compare: needs one option and at least two values, such as {model.name: [mlp, cnn]}")
         return self
 
     @property

@@ -2,7 +2,7 @@
 
 import csv
 
-from trainers.display import Display
+from trainers.display import Display, aligned
 from trainers.engine import Job, LrCurve, RangeTest
 from trainers.errors import RequestError
 from trainers.events import Progress, RangeTested
@@ -65,9 +65,10 @@ def _show(curve: LrCurve, kept: Mirror, display: Display) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "rates.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("lr", "loss", "smoothed"), *zip(rates, losses, smoothed, strict=True)])
-    display.say("          lr        loss    smoothed")
-    for place in range(0, len(rates), max(1, len(rates) // ROWS)):
-        display.say(f"  {rates[place]:10.2e}  {losses[place]:10.4f}  {smoothed[place]:10.4f}")
+    places = range(0, len(rates), max(1, len(rates) // ROWS))
+    numbers = [(f"{rates[place]:.2e}", f"{losses[place]:.4f}", f"{smoothed[place]:.4f}") for place in places]
+    for line in aligned([("lr", "loss", "smoothed"), *numbers], right=True):
+        display.say(f"  {line}")
     suggestion = curve.suggestion
     if len(rates) > 1:
         draw_lr_curve(rates, losses, smoothed, suggestion, folder / "rates.png")

@@ -38,17 +38,14 @@ def train(experiment: Experiment, display: Display, summary: Summary, resume: st
         do(run, runtime)
 
 
-def do(run: Run, runtime: Runtime | None, *, last: bool = True) -> None:
+def do(run: Run, runtime: Runtime | None) -> None:
     """Does one run from its data to its registered model.
-
-    Args:
-        last: Ray is no longer needed when training is over, and stops while the rest is done.
 
     Raises:
         TrainersError: the run's record then has status FAILED or KILLED.
     """
     try:
-        _do(run, runtime, last=last)
+        _do(run, runtime)
     except BaseException as error:
         run.display.close()
         killed = isinstance(error, KeyboardInterrupt)
@@ -60,7 +57,7 @@ def do(run: Run, runtime: Runtime | None, *, last: bool = True) -> None:
         raise
 
 
-def _do(run: Run, runtime: Runtime | None, *, last: bool) -> None:
+def _do(run: Run, runtime: Runtime | None) -> None:
     summary, display, experiment = run.summary, run.display, run.experiment
     with summary.phase("pack"):
         data = plan.prepare_data(experiment, run.folder.storage, display)
@@ -88,7 +85,7 @@ def _do(run: Run, runtime: Runtime | None, *, last: bool) -> None:
         news.close()  # what this process itself has trained is put where it lasts
         raise
     run.end_times(ready)
-    with meanwhile(lambda: _wind_down(news, runtime if last else None)):
+    with meanwhile(lambda: _wind_down(news, runtime)):
         from trainers.runs.finish import finish
 
         finish(run, data)

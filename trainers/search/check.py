@@ -23,7 +23,6 @@ POPULATION = 4  # the fewest trials of which the worst quarter is one
 FIXED = {
     "name": "it names the job",
     "task": "trials of different tasks cannot be compared",
-    "compare": "it is a search of its own",
     "search.": "it says how to search",
     "storage.": "all trials are kept in one place",
     "tracking.": "all trials are recorded in one place",

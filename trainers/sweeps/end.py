@@ -4,14 +4,16 @@ import csv
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trainers import config
-from trainers.display import Display
+from trainers.display import Display, aligned
 from trainers.errors import RequestError, WorkError
 from trainers.events import Tested
 from trainers.experiment import Experiment
@@ -23,6 +25,7 @@ from trainers.runs.run import Run
 from trainers.search import metric
 from trainers.storage import submitted
 from trainers.summary import RegisteredModel, Summary
+from trainers.sweeps.comparison import compare, is_comparison
 from trainers.sweeps.sweep import SweepRun
 from trainers.sweeps.trials import Trial
 from trainers.sweeps.words import causes, epochs_in_words, in_words, score_in_words, written
@@ -47,14 +50,18 @@ def end(sweep: SweepRun, summary: Summary) -> None:
     if not ranking:
         raise _nothing_came_out(sweep)
     best, display = ranking[0], sweep.display
-    _print_table(ranking, sweep.experiment, display)
+    test = cache(lambda number: _test(sweep, sweep.trials[number]))
+    if is_comparison(sweep.experiment):
+        compare(sweep, test)
+    else:
+        _print_table(ranking, sweep.experiment, display)
     _draw(sweep, ranking)
     run = sweep.run_of(best, display, summary)
     (sweep.folder.path / BEST).write_text(config.dump_yaml(run.experiment))
     for name in (TABLE, PICTURE, BEST):
         sweep.parent.artifact(sweep.folder.path / name)
     display.result(f"best        #{best.number}  {written(best.options)}")
-    _register(sweep, best, run)
+    _register(sweep, best, run, test)
     display.result(f"table       {sweep.folder.shown(TABLE)}")
     _record_best(sweep, best, summary)
     display.result(f"train       {_again(sweep, run.experiment)}")
@@ -79,7 +86,7 @@ def _again(sweep: SweepRun, best: Experiment) -> str:
     return command("train", *(f"--{path.replace('_', '-')} {shlex.quote(value)}" for path, value in flags.items()))
 
 
-def _register(sweep: SweepRun, best: Trial, run: Run) -> None:
+def _register(sweep: SweepRun, best: Trial, run: Run, test: Callable[[int], Tested]) -> None:
     """Tests the best trial's weights and registers them in its own MLflow run, or tells of when that was done."""
     row, summary = best.best, run.summary
     assert row is not None
@@ -93,7 +100,7 @@ def _register(sweep: SweepRun, best: Trial, run: Run) -> None:
         say_results(run)
         return
     with summary.phase("evaluate"):
-        run.tested = _test(sweep, run, epoch)
+        run.tested = test(best.number)
     try:
         finish(run, sweep.ready.data(run.experiment))
     except BaseException:
@@ -106,7 +113,10 @@ def _register(sweep: SweepRun, best: Trial, run: Run) -> None:
     sweep.folder.mirror.push_soon()
 
 
-def _test(sweep: SweepRun, run: Run, epoch: int) -> Tested:
+def _test(sweep: SweepRun, trial: Trial) -> Tested:
+    """What a trial's best weights are worth on the test split."""
+    assert trial.best is not None
+    run, epoch = sweep.run_of(trial), int(trial.best["epoch"])
     data, checkpoint = sweep.ready.data(run.experiment), checkpoints_of(run).fetch(epoch)
     if not len(data.splits.test):
         return Tested({}, np.zeros((0, 0)), epoch, str(checkpoint), 0.0)
@@ -183,9 +193,8 @@ def _print_table(ranking: list[Trial], experiment: Experiment, display: Display)
         score = score_in_words(trial, experiment).rpartition(" ")[2]
         micro = f"{trial.history[-1].get('micro_batch', 0):.0f}"
         lines.append([f"#{trial.number}", *values, score, epochs_in_words(trial), micro, f"{trial.rate:,.0f}"])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    for line in lines:
-        display.result("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+    for line in aligned(lines):
+        display.result(line)
     if len(ranking) > ROWS:
         display.result(f"and {len(ranking) - ROWS} more")
 

@@ -42,8 +42,6 @@ def tune(experiment: Experiment, display: Display, summary: Summary, resume: str
         TrainersError: as the exit code says; the sweep's MLflow run then has status FAILED or KILLED.
     """
     with summary.phase("plan"):
-        if experiment.compare:
-            raise RequestError("compare: is for train; tune searches search.space, where {choice: …} compares")
         check(experiment)
         storage = check_storage(experiment.storage)
         plan.check_path(experiment)
