@@ -123,7 +123,7 @@ def test_the_way_back_names_the_cluster_and_the_token_as_they_were_given():
 def named(reference: str | None = None, to: Path | None = None, paths: Sequence[str] = ()) -> list[tuple]:
     """What the flags of verbs name: of the one that has them all."""
     verb = Export() if to else Predict() if paths else Evaluate()
-    return list(verb.paths(Namespace(reference=reference, to=to, paths=paths)))
+    return list(verb.named(Namespace(reference=reference, to=to, paths=paths)))
 
 
 def complaints(job: Path, *flags: str, environ: dict[str, str] | None = None, **given) -> list[str]:

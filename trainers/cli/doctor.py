@@ -8,14 +8,12 @@ ABOUT = "whether this machine, or a cluster, has what a job needs"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """--storage, --json, and those that name a cluster."""
     parser.add_argument("--storage", metavar="PATH", help="a folder or s3://bucket/prefix (default: as of a job)")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     add_remote(parser, "this machine")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Says what it finds; 1 where something is a problem."""
     from trainers.doctor.report import doctor
 
     return doctor(

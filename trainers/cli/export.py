@@ -4,29 +4,23 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainers.cli.verb import Request, Verb, add_model
+from trainers.cli.verb import Named, Request, Verb, add_model
 from trainers.display import Display
 from trainers.summary import Summary
 
 
 class Export(Verb):
-    """A trained model for other programs."""
-
     about = "a trained model as weights and as a whole program, both checked"
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
-        """--from, --to."""
         parser.add_argument("--to", type=Path, metavar="FOLDER", help="a new folder (default: in the storage folder)")
         add_model(parser)
 
-    def paths(self, arguments: argparse.Namespace) -> Iterator[tuple[str, str | None, str]]:
-        """--from, --to."""
+    def named(self, arguments: argparse.Namespace) -> Iterator[Named]:
         yield "--from", arguments.reference, "give models:/NAME/VERSION"
         yield "--to", None if arguments.to is None else str(arguments.to), "leave it out"
 
     def do(self, request: Request, display: Display, summary: Summary) -> None:
-        """Both in a new folder."""
         from trainers.trained.export import export
 
-        given = request.arguments
-        export(request.experiment, display, summary, reference=given.reference, to=given.to)
+        export(request.experiment, display, summary, reference=request.arguments.reference, to=request.arguments.to)

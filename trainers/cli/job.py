@@ -27,14 +27,9 @@ from trainers.remote.travel import check, check_sender, environment
 from trainers.summary import Summary, check_place
 
 VERBS: dict[str, Verb] = {
-    "train": Train(),
-    "tune": Tune(),
-    "plan": Plan(),
-    "find-lr": FindLr(),
-    "evaluate": Evaluate(),
-    "predict": Predict(),
-    "export": Export(),
-}
+    "train": Train(), "tune": Tune(), "plan": Plan(), "find-lr": FindLr(), "evaluate": Evaluate(),
+    "predict": Predict(), "export": Export(),
+}  # fmt: skip
 
 
 def main(job: str) -> NoReturn:
@@ -67,7 +62,8 @@ def _run(job: Path, argv: list[str]) -> int:
     if arguments.on is not None:
         return _send(job, name, argv, request)
     _refuse_without_on(arguments)
-    _do(VERBS[name], VERBS[name].resumed(request))
+    VERBS[name].resume(request)
+    _do(VERBS[name], request)
     return 0
 
 
@@ -85,7 +81,7 @@ def _send(job: Path, verb: str, argv: list[str], request: Request) -> int:
     from trainers.remote.send import Command, Where, send
 
     given = request.arguments
-    check(request.experiment, request.flags, VERBS[verb].paths(given))
+    check(request.experiment, request.flags, VERBS[verb].named(given))
     command = Command(job, given.config, verb, argv, environment(given.pass_env))
     return send(Where(given.on, given.token), command, given.summary, tell)
 

@@ -19,7 +19,6 @@ WIDTH = 60  # of a command line that is shown
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """What is to be done, with which job, on which cluster; --summary."""
     parser.add_argument(
         "action",
         nargs="?",
@@ -33,7 +32,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Does it; `follow` gives the job's exit code."""
     from trainers.remote import jobs, send
 
     where = send.Where(arguments.on, arguments.token)

@@ -7,13 +7,11 @@ ABOUT = "send to MLflow what a run could not send"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The folder, --uri."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="the run's folder, such as runs/training/RUN")
     parser.add_argument("--uri", help="MLflow tracking URI (default: the run's)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Sends it and says how much that was."""
     from trainers.tracking import replay
 
     count = replay(arguments.folder, arguments.uri)

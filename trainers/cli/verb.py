@@ -11,16 +11,13 @@ from trainers.display import Display
 from trainers.experiment import Experiment
 from trainers.summary import Summary
 
+# What a flag names that may be a path of this machine: the flag, its value, what to give for a cluster.
+Named = tuple[str, str | None, str]
 
-@dataclass(frozen=True)
+
+@dataclass
 class Request:
-    """What a command line asks for.
-
-    Attributes:
-        arguments: all that are no options of the experiment.
-        flags: options of the experiment that it sets.
-        experiment: as it is with them.
-    """
+    """A command line: its own arguments, the options that it sets, and the experiment with them."""
 
     arguments: argparse.Namespace
     flags: config.Tree
@@ -35,28 +32,19 @@ class Verb(ABC):
 
     about: ClassVar[str]
 
-    def add_flags(self, parser: argparse.ArgumentParser) -> None:  # noqa: B027  # most have none
-        """Adds the flags that no other verb has."""
+    def add_flags(self, parser: argparse.ArgumentParser) -> None:  # noqa: B027  # some have none
+        """Adds the flags that are this verb's own."""
 
-    def paths(self, arguments: argparse.Namespace) -> Iterable[tuple[str, str | None, str]]:
-        """What its own flags name that may be a path of this machine: flag, value, what to give for a cluster."""
+    def named(self, arguments: argparse.Namespace) -> Iterable[Named]:
+        """What its own flags name that may be a path of this machine."""
         return ()
 
-    def resumed(self, request: Request) -> Request:
-        """The same request, of what `--resume` names.
-
-        Raises:
-            RequestError: there is no such thing, or it cannot go on like that.
-        """
-        return request
+    def resume(self, request: Request) -> None:  # noqa: B027
+        """Puts the experiment of what `--resume` names into the request; raises RequestError if it cannot go on."""
 
     @abstractmethod
     def do(self, request: Request, display: Display, summary: Summary) -> None:
-        """Does it; what came out is in the summary.
-
-        Raises:
-            TrainersError: as the exit code says.
-        """
+        """Does it, notes in the summary what came out, and raises TrainersErrors as the exit code says."""
 
 
 def add_model(parser: argparse.ArgumentParser, more: str = "") -> None:
