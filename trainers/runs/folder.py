@@ -51,9 +51,10 @@ class RunFolder:
         self.saved, self.layers = self.path / kind.saved, self.path / "layers.txt"
 
     @classmethod
-    def new(cls, experiment: Experiment, storage: Path, kind: Kind = RUN) -> Self:
-        """One of which there is nothing yet."""
-        return cls(new_name(experiment, "" if kind is RUN else kind.noun), experiment.storage, storage, kind)
+    def of(cls, experiment: Experiment, storage: Path, kind: Kind = RUN, *, name: str | None = None) -> Self:
+        """That of a run or sweep that goes on by its name, else a new one."""
+        name = name or new_name(experiment, "" if kind is RUN else kind.noun)
+        return cls(name, experiment.storage, storage, kind)
 
     @classmethod
     def find(cls, reference: str, experiment: Experiment, storage: Path, kind: Kind = RUN) -> Self:

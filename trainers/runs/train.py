@@ -32,7 +32,7 @@ def train(experiment: Experiment, display: Display, summary: Summary, resume: st
         storage = check_storage(experiment.storage)
         plan.check_path(experiment)  # told before Ray is started
         tracking.check_lasting(experiment)
-    folder = RunFolder(resume, experiment.storage, storage) if resume else RunFolder.new(experiment, storage)
+    folder = RunFolder.of(experiment, storage, name=resume)
     run = Run(folder, experiment, display, summary, resumed=resume is not None, recording=preload_end)
     with interruptible(), ray(experiment) as runtime:
         do(run, runtime)

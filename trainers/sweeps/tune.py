@@ -46,9 +46,7 @@ def tune(experiment: Experiment, display: Display, summary: Summary, resume: str
         storage = check_storage(experiment.storage)
         plan.check_path(experiment)
         tracking.check_lasting(experiment)
-    folder = (
-        RunFolder(resume, experiment.storage, storage, SWEEP) if resume else RunFolder.new(experiment, storage, SWEEP)
-    )
+    folder = RunFolder.of(experiment, storage, SWEEP, name=resume)
     trials, total = Trials(folder.path), count(experiment.search)
     # A complete sweep trains nothing more: only its end is done again.
     with interruptible(), ray(experiment, needed=trials.ended < total) as runtime:
