@@ -8,6 +8,7 @@ import pytest
 
 from trainers.experiment import Experiment, Storage
 from trainers.runs.folder import RunFolder
+from trainers.sweeps.comparison import is_comparison
 from trainers.sweeps.end import _again
 from trainers.sweeps.tune import SWEEP
 
@@ -52,3 +53,17 @@ def test_on_a_cluster_without_an_experiment_beside_the_job_the_best_ones_place_i
     if beside is not None:
         job.with_suffix(".yaml").write_text(beside)
     assert _again(sweep, best) == "with sweeps/toy-sweep/best.yaml as --config"
+
+
+@pytest.mark.parametrize(
+    ("space", "scheduler", "compares"),
+    [
+        ({"model.name": {"grid": ["linear", "mlp"]}}, "none", True),
+        ({"model.name": {"grid": ["linear", "mlp"]}}, "asha", False),
+        ({"model.name": {"choice": ["linear", "mlp"]}}, "none", False),
+        ({"model.name": {"grid": ["linear", "mlp"]}, "seed": {"grid": [1, 2]}}, "none", False),
+    ],
+)
+def test_a_grid_of_one_option_without_early_stopping_is_a_comparison(space, scheduler, compares):
+    searched = Experiment.model_validate({"search": {"space": space, "scheduler": scheduler}})
+    assert is_comparison(searched) is compares
