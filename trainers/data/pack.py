@@ -30,7 +30,7 @@ from trainers.data.bulk import Bulk
 from trainers.data.disk import locked, replacing, writing
 from trainers.data.listing import Listing, Progress
 from trainers.data.packing import INDEX, INPUTS, MANIFEST, pack_key, short_hash, write_pack
-from trainers.data.source import list_source
+from trainers.data.sources.by_name import list_source
 from trainers.data.unreadable import apply_policy
 from trainers.experiment import Data
 

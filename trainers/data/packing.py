@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from trainers.data.bulk import Arrays, Bulk
 from trainers.data.decode import Unreadable, decode, fitted
 from trainers.data.disk import require_space, sync
-from trainers.data.listing import Item, Listing, Progress, Split
-from trainers.data.source import channels_of
-from trainers.data.splits import UNSPLIT
+from trainers.data.listing import UNSPLIT, Item, Listing, Progress, Split
+from trainers.data.sources.by_name import channels_of
 from trainers.errors import RequestError
 from trainers.experiment import Data
 

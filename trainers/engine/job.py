@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from trainers.data import Pack, Splits, reopen_pack, splits_of
+from trainers.data import Pack, SplitIndices, reopen_pack, splits_of
 from trainers.data.batches import Samples, TrainingBatches
 from trainers.data.normalise import Normalise
 from trainers.engine.adversarial import Adversarial
@@ -134,7 +134,7 @@ def _loop(job: Job, pack: Pack, store: CheckpointStore, world: World) -> tuple[L
     return loop, torch.from_numpy(splits.test), built.missing
 
 
-def _batches(options: Experiment, pack: Pack, splits: Splits, world: World) -> TrainingBatches:
+def _batches(options: Experiment, pack: Pack, splits: SplitIndices, world: World) -> TrainingBatches:
     channels = pack.shape[0] if len(pack.shape) == 3 else 1
     samples = Samples(pack, world.device, Normalise.of(options.data.normalise, channels))
     return TrainingBatches(

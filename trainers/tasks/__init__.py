@@ -3,11 +3,12 @@
 from trainers.tasks.adversarial import COUNTS, AdversarialLoss, Sampler, generate, noise
 from trainers.tasks.autoencoding import Autoencoder, Autoencoding
 from trainers.tasks.bundle import copy_bundle, describe, outputs_of, read_description
+from trainers.tasks.by_name import load_predictor, make_task, predictor_class
 from trainers.tasks.classification import Classification, Classifier
 from trainers.tasks.judge import Judge
-from trainers.tasks.predictor import Estimator, Predictor, load_predictor, predictor_class
+from trainers.tasks.predictor import Estimator, Predictor
 from trainers.tasks.regression import Regression, Regressor
-from trainers.tasks.task import Task, make_task
+from trainers.tasks.task import Task
 
 __all__ = [
     "COUNTS", "AdversarialLoss", "Autoencoder", "Autoencoding", "Classification", "Classifier", "Estimator",

@@ -9,10 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainers.catalogue import TASKS, load
 from trainers.data import Pack, Unreadable, decode
 from trainers.data.normalise import Normalise
-from trainers.tasks.bundle import load_module, read_description
 
 BATCH = 256  # samples in the network at a time
 VECTOR = "a list of {} numbers"
@@ -104,20 +102,3 @@ class Estimator(Predictor):
         if vector.shape != self.shape or not np.isfinite(vector).all():
             return Unreadable(f"not {VECTOR.format(self.shape[0])}")
         return vector
-
-
-def load_predictor(folder: Path, device: torch.device | None = None) -> Predictor:
-    """The trained model in a folder, by default on the GPU if there is one.
-
-    Raises:
-        RequestError: the folder holds none, or one of another version.
-    """
-    description = read_description(folder)
-    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return predictor_class(description["task"])(load_module(folder, description), description, device)
-
-
-def predictor_class(task: str) -> type[Predictor]:
-    """The class of a task's trained models."""
-    found: type[Predictor] = load(f"{TASKS[task].module}:PREDICTOR")
-    return found

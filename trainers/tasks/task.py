@@ -5,9 +5,6 @@ from typing import ClassVar
 
 import torch
 
-from trainers.catalogue import TASKS, load
-from trainers.experiment import Experiment
-
 
 class Task(ABC):
     """What a training step of one network means.
@@ -45,9 +42,3 @@ class Task(ABC):
         """Means of summed tallies; nothing if there were no samples."""
         *sums, samples = tally.tolist()
         return {name: total / samples for name, total in zip(self.counts, sums, strict=False)} if samples else {}
-
-
-def make_task(experiment: Experiment) -> Task:
-    """The experiment's task."""
-    task: Task = load(f"{TASKS[experiment.task].module}:TASK")(experiment.loss, experiment.training.label_smoothing)
-    return task

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from trainers.data import Pack, Splits, open_pack
+from trainers.data import Pack, SplitIndices, open_pack
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
@@ -91,7 +91,7 @@ def _tables(results: Results, display: Display) -> None:
         display.say(f"  loss {loss:7.3f}  {name}  is {truth}, taken for {predicted}")
 
 
-def _classifier(experiment: Experiment, pack: Pack, splits: Splits, storage: Path, display: Display) -> Path:
+def _classifier(experiment: Experiment, pack: Pack, splits: SplitIndices, storage: Path, display: Display) -> Path:
     from trainers.verbs.classifier import find_classifier
 
     return find_classifier(experiment, Plan(pack, splits), storage, display, resources_of(experiment))

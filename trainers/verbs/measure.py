@@ -5,7 +5,7 @@ from typing import cast
 
 import numpy as np
 
-from trainers.data import Pack, Splits, open_pack, splits_of
+from trainers.data import Pack, SplitIndices, open_pack, splits_of
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
@@ -14,7 +14,9 @@ from trainers.tasks import Classifier, Estimator, Judge, Predictor, Sampler, loa
 MEASURED_SEED = 1  # of the samples by which a GAN is measured
 
 
-def data_for(predictor: Predictor, experiment: Experiment, storage: Path, display: Display) -> tuple[Pack, Splits]:
+def data_for(
+    predictor: Predictor, experiment: Experiment, storage: Path, display: Display
+) -> tuple[Pack, SplitIndices]:
     """The experiment's data as a trained model takes it: its image size, fit and channels.
 
     Raises:

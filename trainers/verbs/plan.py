@@ -16,7 +16,7 @@ from trainers.cluster import (
     joined_cluster,
     this_machine,
 )
-from trainers.data import Pack, Splits, list_source, open_pack, splits_of
+from trainers.data import Pack, SplitIndices, list_source, open_pack, splits_of
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
@@ -35,7 +35,7 @@ class Plan:
     """Data that is ready, in its splits."""
 
     pack: Pack
-    splits: Splits
+    splits: SplitIndices
 
     def counts(self) -> list[tuple[str, list[int]]]:
         """How many images each split has per class, in the order of the classes."""

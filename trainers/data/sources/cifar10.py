@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from trainers.data.bulk import Arrays, Bulk, stamp_of
 from trainers.data.files import Entry, Files, require_images
-from trainers.data.folder import list_folder
-from trainers.data.listing import SPLIT_FOLDERS, Listing, Split
-from trainers.data.splits import UNSPLIT
+from trainers.data.listing import SPLIT_FOLDERS, UNSPLIT, Listing, Split
+from trainers.data.sources.folder import list_folder
 from trainers.errors import RequestError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from trainers.data.bulk import Arrays, Bulk, stamp_of
 from trainers.data.files import Entry, Files
-from trainers.data.listing import Split
-from trainers.data.splits import UNSPLIT
+from trainers.data.listing import UNSPLIT, Split
 from trainers.errors import RequestError
 
 DIGITS = tuple("0123456789")
