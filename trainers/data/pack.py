@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from trainers.data.bulk import Bulk
 from trainers.data.disk import locked, replacing, writing
 from trainers.data.listing import Listing, Progress
-from trainers.data.packing import INDEX, INPUTS, MANIFEST, pack_key, short_hash, write_pack
+from trainers.data.pack_key import pack_key, short_hash
+from trainers.data.packing import INDEX, INPUTS, MANIFEST, write_pack
 from trainers.data.sources.by_name import list_source
 from trainers.data.unreadable import apply_policy
 from trainers.experiment import Data

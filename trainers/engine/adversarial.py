@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainers.data.batches import Batch, Samples, mix
+from trainers.data.batch import Batch
+from trainers.data.samples import Samples
+from trainers.data.seeds import mix
 from trainers.engine.ema import Ema
 from trainers.engine.learner import choose_dtype, distribute, rehearsal, synchronised
 from trainers.engine.memory import Memory

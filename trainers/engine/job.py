@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from trainers.data import Pack, SplitIndices, reopen_pack, splits_of
-from trainers.data.batches import Samples, TrainingBatches
 from trainers.data.normalise import Normalise
+from trainers.data.samples import Samples
+from trainers.data.training_batches import TrainingBatches
 from trainers.engine.adversarial import Adversarial
 from trainers.engine.checkpoint import CheckpointStore
 from trainers.engine.features import features_here, on_features
