@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import Timeout
 from numpy.typing import NDArray
 
 from trainers.data.bulk import Bulk
@@ -202,5 +203,5 @@ def _load_or_build(folder: Path, data: Data, source: Listing | Bulk, progress: P
 def _remove_leftovers(packs: Path) -> None:
     """Removes what killed packings left: their locks are free."""
     for aside in packs.glob("*.part"):
-        with suppress(BlockingIOError), locked(aside.with_suffix(".lock"), wait=False):
+        with suppress(Timeout), locked(aside.with_suffix(".lock"), wait=False):
             shutil.rmtree(aside, ignore_errors=True)

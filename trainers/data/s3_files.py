@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from trainers.data.decode import IMAGE_SUFFIXES, Unreadable
-from trainers.data.disk import locked, require_space, save
+from trainers.data.disk import locked, require_space, write_download
 from trainers.data.files import Entry, Files, sort_entries
 from trainers.data.listing import Progress
 from trainers.data.local_files import open_local
@@ -46,7 +46,7 @@ def fetch_object(url: str, folder: Path, option: str, progress: Progress | None 
             if not target.exists():
                 require_space(folder, head["ContentLength"])
                 body = remote.client.get_object(**remote.key(name), IfMatch=head["ETag"])["Body"]
-                save(body.iter_chunks(1 << 20), head["ContentLength"], target, progress)
+                write_download(body.iter_chunks(1 << 20), head["ContentLength"], target, progress)
     return target
 
 

@@ -13,7 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from trainers.data.disk import locked, require_space, save, writing
+from trainers.data.disk import locked, require_space, write_download, writing
 from trainers.data.listing import Progress
 from trainers.errors import RequestError
 
@@ -158,7 +158,7 @@ def _fetch(url: str, target: Path, progress: Progress | None) -> str:
             size = response.length or 0
             log.info("downloading %s (%.1f MB)", url, size / 1e6)
             require_space(target.parent, size)
-            save(iter(lambda: response.read(_CHUNK), b""), size, target, progress)
+            write_download(iter(lambda: response.read(_CHUNK), b""), size, target, progress)
     except (OSError, HTTPException) as error:
         return str(error).removeprefix("<urlopen error ").removesuffix(">") or type(error).__name__
     return ""
