@@ -14,10 +14,8 @@ from trainers.tasks.task import Task
 
 def make_task(experiment: Experiment) -> Task:
     """The experiment's task, which has one network: adversarial is none."""
-    task: Task = resolve_name(f"{TASKS[experiment.task].module}:TASK")(
-        experiment.loss, experiment.training.label_smoothing
-    )
-    return task
+    task: type[Task] = resolve_name(f"{TASKS[experiment.task].module}:TASK")
+    return task(experiment.loss, experiment.training.label_smoothing)
 
 
 def predictor_class(task: str) -> type[Predictor]:
@@ -30,7 +28,7 @@ def load_predictor(folder: Path, device: torch.device | None = None) -> Predicto
     """The trained model in a folder, by default on the GPU if there is one.
 
     Raises:
-        RequestError: the folder holds none, or one of another version.
+        RequestError: the folder holds none, or one of another version; and as `load_module`.
     """
     description = read_description(folder)
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -33,6 +33,7 @@ class Task(ABC):
     @abstractmethod
     def tally(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The `counts` of a batch, [len(counts)] float64, on the device."""
+        # Not torchmetrics: this vector is all that goes over the ranks, in one sum, and not each metric's states.
 
     @abstractmethod
     def answers(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from trainers.errors import RequestError
 from trainers.experiment import Experiment
 from trainers.storage import Mirror
 from trainers.summary import Summary
-from trainers.tasks.program import export as save
+from trainers.tasks.program import export_program
 from trainers.verbs.models import find_model
 from trainers.verbs.plan import storage_folder
 
@@ -27,7 +27,7 @@ def export(
     if folder.exists():
         raise RequestError(f"--to: {folder} is there already; name a new folder")
     with summary.phase("evaluate"):
-        difference = save(found.folder, folder)
+        difference = export_program(found.folder, folder)
         kept = Mirror.of(experiment.storage, storage, folder)
         kept.settle()
     summary.model.name, summary.model.version = found.name, found.version
