@@ -76,18 +76,10 @@ TASKS: dict[str, TaskSpec] = {
     ),
     "regression": TaskSpec("trainers.tasks.regression", ("mse", "l1", "huber"), ("mse", "loss"), ("values",)),
     "autoencoding": TaskSpec(
-        "trainers.tasks.autoencoding",
-        ("mse", "l1", "bce"),
-        ("mse", "loss"),
-        network="autoencoder",
-        normalise="unit",
+        "trainers.tasks.autoencoding", ("mse", "l1", "bce"), ("mse", "loss"), network="autoencoder", normalise="unit"
     ),
     "adversarial": TaskSpec(
-        "trainers.tasks.adversarial",
-        ("bce", "least-squares"),
-        ("frechet",),
-        network="gan",
-        normalise="symmetric",
+        "trainers.tasks.adversarial", ("bce", "least-squares"), ("frechet",), network="gan", normalise="symmetric"
     ),
 }
 HIGHER_IS_BETTER = ("accuracy",)  # of the metrics that choose weights and champions; of the others lower is

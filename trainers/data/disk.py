@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -24,16 +24,17 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
         RequestError: the file cannot be written.
     """
     lock = FileLock(path, fallback_to_soft=False)  # a soft one would outlast a holder that is killed
-    with writing(path):
-        try:
-            held = lock.acquire(blocking=False)
-        except Timeout:
-            if not wait:
-                raise
-            log.info("waiting for another process that is making %s", path.with_suffix(""))
-            held = lock.acquire()
-    with held:
+    with writing(path), suppress(Timeout):
+        lock.acquire(blocking=False)
+    if not lock.is_locked:
+        if not wait:
+            raise Timeout(lock.lock_file)
+        log.info("waiting for another process that is making %s", path.with_suffix(""))
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -41,8 +42,6 @@ def writing(path: Path) -> Iterator[None]:
     """Turns what the operating system says about writing to `path` into a RequestError."""
     try:
         yield
-    except Timeout:  # of a lock; it is an OSError, too
-        raise
     except OSError as error:
         advice = "; make room or set storage.path" if error.errno == errno.ENOSPC else "; check storage.path"
         raise RequestError(f"cannot write {error.filename or path}: {error.strerror}{advice}") from error
@@ -96,7 +95,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 
 def sync(path: Path) -> None:
-    """Makes a file's content, or the names in a folder, outlast the machine's sudden end."""
+    """Makes a file's content, or the names in a folder, outlast the machine's sudden end; raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

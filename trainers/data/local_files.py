@@ -13,7 +13,7 @@ from trainers.errors import RequestError
 
 
 def open_local(path: Path, place: str) -> Files:
-    """A folder or a .zip file on this machine; `place` is what the user called it."""
+    """A folder or a .zip file on this machine, which the user called `place`; RequestError if it cannot be read."""
     try:
         if path.is_dir():
             return Files(place, *sort_entries(_walk(path, "", ())), lambda name: _read_plain(path / name), folder=path)

@@ -18,8 +18,7 @@ def pack_key(data: Data, source: Listing | Bulk) -> str:
         if isinstance(source, Listing)
         else source.stamp
     )
-    made_by = [FORMAT, data.source, data.image_size, data.fit, channels_of(data)]
-    return short_hash([*made_by, source.classes, content])
+    return short_hash([FORMAT, data.source, data.image_size, data.fit, channels_of(data), source.classes, content])
 
 
 def short_hash(content: object) -> str:

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import math
-import os
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -40,7 +40,7 @@ def write_pack(folder: Path, data: Data, source: Listing | Bulk, progress: Progr
             table = _write_images(inputs, data, source, progress)
         else:
             table = _write_arrays(inputs, data, source, progress)
-        _flush(file)
+    sync(folder / INPUTS)
     digest = inputs.digest.hexdigest()
     targets: object = table.values or [source.classes[label] for label in table.labels]
     index = {
@@ -136,25 +136,18 @@ def _write_arrays(inputs: _Inputs, data: Data, bulk: Bulk, progress: Progress | 
         return np.stack([fitted(image, side, data.fit, channels) for image in images])
 
     inputs.begin(count, wanted, samples.dtype)
-    if tuple(present) == wanted:
-        inputs.write(samples)
+    parts: Iterable[NDArray[Any]] = [samples]
+    if tuple(present) != wanted:
+        parts = map_in_order(resized, (samples[at : at + _TOGETHER] for at in range(0, count, _TOGETHER)))
+    done = 0
+    for part in parts:
+        inputs.write(part)
+        done += len(part)
         if progress is not None:
-            progress(count, count, "packing")
-    else:
-        done = 0
-        for images in map_in_order(resized, (samples[at : at + _TOGETHER] for at in range(0, count, _TOGETHER))):
-            inputs.write(images)
-            done += len(images)
-            if progress is not None:
-                progress(done, count, "packing")
-    return _Table(
-        arrays.names,
-        arrays.labels.tolist(),
-        arrays.given.tolist(),
-        _originals(samples, arrays),
-        [],
-        None if arrays.values is None else arrays.values.tolist(),
-    )
+            progress(done, count, "packing")
+    labels, given = arrays.labels.tolist(), arrays.given.tolist()
+    values = None if arrays.values is None else arrays.values.tolist()
+    return _Table(arrays.names, labels, given, _originals(samples, arrays), [], values)
 
 
 def _originals(samples: NDArray[Any], arrays: Arrays) -> list[tuple[int, int]]:
@@ -179,11 +172,5 @@ def _require_classes(listing: Listing, table: _Table) -> None:
 
 
 def _write_file(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        _flush(file)
-
-
-def _flush(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+    path.write_bytes(content)
+    sync(path)

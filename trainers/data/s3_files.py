@@ -29,11 +29,7 @@ def open_s3(url: str, downloads: Path, progress: Progress | None = None) -> File
 def fetch_object(url: str, folder: Path, option: str, progress: Progress | None = None) -> Path:
     """An object as a file in `folder`, with the object's suffix; it is downloaded once, until it changes.
 
-    Args:
-        option: that named it, for messages.
-
-    Raises:
-        RequestError: as `open_s3`, or it does not fit on the disk.
+    `option` is what named it, for messages. Raises RequestError as `open_s3` does, or if it does not fit on the disk.
     """
     folder_url, _, name = url.rpartition("/")
     remote = Remote(folder_url, option, RequestError, READ)

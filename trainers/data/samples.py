@@ -33,7 +33,7 @@ class Samples:
                 self.inputs = self.inputs.to(device)
 
     def take(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs, as they lie in the pack, and targets of the given samples, on the device."""
+        """Inputs [n, …], as they lie in the pack, and targets [n] or [n, T] of samples `indices` [n]; on the device."""
         inputs = self.inputs[indices.to(self.inputs.device, non_blocking=True)]
         if inputs.device != self.device:
             inputs = inputs.pin_memory().to(self.device, non_blocking=True)

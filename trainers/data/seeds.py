@@ -1,15 +1,9 @@
 """Random numbers that depend on where they are drawn in a run, and on nothing that was drawn before."""
 
-import torch
-
-
-def seeded(*key: int) -> torch.Generator:
-    """A generator whose stream belongs to this key alone, whatever was drawn before."""
-    return torch.Generator().manual_seed(mix(*key))
-
 
 def mix(*key: int) -> int:
     """One 63-bit seed from several numbers, by SplitMix64's finaliser (Steele, Lea, Flood 2014)."""
+    # NumPy's SeedSequence would do as well, but a run must go on with the numbers with which it began.
     state = 0
     for number in key:
         state = (state + number + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF

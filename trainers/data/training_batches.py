@@ -9,7 +9,7 @@ from trainers.data.augment import asked, draw_changes
 from trainers.data.batch import Batch
 from trainers.data.mixing import draw_blend
 from trainers.data.samples import Samples
-from trainers.data.seeds import mix, seeded
+from trainers.data.seeds import mix
 from trainers.errors import RequestError
 from trainers.experiment import Augment
 
@@ -21,16 +21,11 @@ class TrainingBatches:
     number of ranks. The last batch is as short as it is, unless it is too short to give each rank two samples (below
     which BatchNorm has no variance): then it is left out, and other samples are the ones left out in the next epoch.
 
-    Attributes:
-        steps: how many batches an epoch has.
-
     Args:
-        indices: samples of the training split [N] int64, places in the pack.
+        indices: places in the pack of the samples of the training split, [N].
         global_batch: samples per optimiser step over all ranks.
-        augment: random changes.
-        seed: of the run; another one is another order and other changes.
+        seed: another one is another order and other changes.
         classes: how many there are; 0 where values are predicted.
-        rank: of this process among `world_size`.
 
     Raises:
         RequestError: augmentation is asked for, but the inputs are vectors.
@@ -59,7 +54,8 @@ class TrainingBatches:
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch in their order."""
-        order = self.indices[torch.randperm(len(self.indices), generator=seeded(self.seed, epoch))]
+        shuffling = torch.Generator().manual_seed(mix(self.seed, epoch))
+        order = self.indices[torch.randperm(len(self.indices), generator=shuffling)]
         for step in range(self.steps):
             chosen = order[step * self.global_batch : (step + 1) * self.global_batch]
             key = mix(self.seed, epoch, step)

@@ -1,5 +1,6 @@
 """What `data.source` names: its files, and what they hold, by its line in `trainers.catalogue`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -27,21 +28,17 @@ def list_source(data: Data, storage: Path, progress: Progress | None = None) -> 
             path, and the data cannot be downloaded.
     """
     source = SOURCES[data.source]
-    function = resolve_name(source.function)
-    listed: Listing | Bulk
+    function: Callable[..., Listing | Bulk] = resolve_name(source.function)
     if source.at == "here":
-        listed = function(storage, progress)
-    else:
-        files = (_published if source.at == "download" else _images)(data, storage, progress)
-        listed = function(files, data.pattern) if source.pattern else function(files)
-    return listed
+        return function(storage, progress)
+    files = (_published if source.at == "download" else _images)(data, storage, progress)
+    return function(files, data.pattern) if source.pattern else function(files)
 
 
 def channels_of(data: Data) -> int:
     """How many numbers make a pixel: 3 for RGB, 1 for grey."""
-    if data.channels == "auto":
-        return 1 if SOURCES[data.source].grey else 3
-    return 1 if data.channels == "grey" else 3
+    grey = SOURCES[data.source].grey if data.channels == "auto" else data.channels == "grey"
+    return 1 if grey else 3
 
 
 def open_tree(path: str, downloads: Path, progress: Progress | None = None) -> Files:
