@@ -1,7 +1,7 @@
 """MixUp and CutMix: each image of a batch, and its class, blended with another one's.
 
-Not torchvision's `v2.MixUp` and `v2.CutMix`: they draw from the global generator, and an image's partner must be in the
-same tensor, while here it may be another micro-batch's or another rank's.
+Not torchvision's `v2.MixUp` and `v2.CutMix`: they draw from the global generator, and take an image's partner from the
+same tensor, while here it may be another rank's.
 """
 
 import math

@@ -46,7 +46,11 @@ class Predictor(ABC):
 
     @abstractmethod
     def predict(self, inputs: Sequence[Any]) -> list[Any]:
-        """Answers for inputs, in order: each an `answer`, or Unreadable, which is given and not raised."""
+        """Answers for inputs, in order: each an `answer`, or Unreadable, which is given and not raised.
+
+        Raises:
+            TypeError: an input is of another kind.
+        """
 
 
 class Estimator(Predictor):

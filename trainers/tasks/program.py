@@ -7,7 +7,7 @@ from torch import nn
 
 from trainers.errors import WorkError
 from trainers.tasks.bundle import copy_bundle, read_description
-from trainers.tasks.by_name import load_predictor
+from trainers.tasks.load import load_predictor
 
 PROGRAM = "program.pt2"
 TOLERANCE = 1e-4  # of outputs that the same operations on the same weights give

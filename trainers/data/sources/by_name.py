@@ -42,13 +42,9 @@ def channels_of(data: Data) -> int:
 
 
 def open_tree(path: str, downloads: Path, progress: Progress | None = None) -> Files:
-    """List a folder, a .zip file, an s3:// prefix or an s3://….zip object.
+    """List a folder, a .zip file, an s3:// prefix or an s3://….zip object, of which a copy is kept in `downloads`.
 
-    Args:
-        downloads: local folder in which a zip from S3 is kept.
-
-    Raises:
-        RequestError: there is nothing, or it may not be read.
+    Raises RequestError if there is nothing, or it may not be read.
     """
     if path.startswith("s3://"):
         from trainers.data.s3_files import open_s3  # boto3 is not imported where there is no S3
