@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainers.data import sample
+from trainers.data.sources import sample
 
 Split = tuple[Tensor, Tensor]  # float [N,3,side,side] normalised; int [N], 1 = dog
 
@@ -80,7 +80,7 @@ def cnn(hidden: int) -> nn.Module:
 
 def main(folder: Path) -> None:
     start = time.perf_counter()
-    sample.draw(folder)
+    sample.make_sample(folder)
     print(f"drawn in {time.perf_counter() - start:.1f} s; torch {torch.__version__}, {torch.get_num_threads()} threads")
     for side in (32, 64):
         train, test = load(folder / "train", side), load(folder / "test", side)

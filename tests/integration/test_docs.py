@@ -13,7 +13,7 @@ from running import ROOT, run_here
 from tiny import Tiny
 
 from trainers import config
-from trainers.catalogue import SOURCES, TASKS, Source, Task
+from trainers.catalogue import SOURCES, TASKS, SourceSpec, TaskSpec
 from trainers.cli import VERBS
 from trainers.search import check
 
@@ -143,8 +143,8 @@ def entry(name: str, known: dict[str, object]) -> object:
 
 
 def test_the_example_of_a_source_in_contributing_works(tmp_path, monkeypatch):
-    example("def list_labelled", "trainers.data.labelled", monkeypatch)
-    monkeypatch.setitem(SOURCES, "labelled", entry("labelled", {"Source": Source}))
+    example("def list_labelled", "trainers.data.sources.labelled", monkeypatch)
+    monkeypatch.setitem(SOURCES, "labelled", entry("labelled", {"SourceSpec": SourceSpec}))
     (tmp_path / "data").mkdir()
     for number in range(40):
         Image.new("RGB", (8, 8), (number,) * 3).save(tmp_path / "data" / f"{number}.png")
@@ -167,7 +167,7 @@ def test_the_example_of_a_network_in_contributing_works(tmp_path, tiny, monkeypa
 
 def test_the_example_of_a_task_in_contributing_works(tmp_path, monkeypatch):
     example("class Quantile", "trainers.tasks.quantile", monkeypatch)
-    monkeypatch.setitem(TASKS, "quantile", entry("quantile", {"Task": Task}))
+    monkeypatch.setitem(TASKS, "quantile", entry("quantile", {"TaskSpec": TaskSpec}))
     output = run_here("regression", "--task", "quantile", *QUICK, cwd=tmp_path)
     assert "registered  regression version 1" in output
     assert run_here("regression", "predict", "0.5", "--task", "quantile", cwd=tmp_path).startswith("0.5 ")

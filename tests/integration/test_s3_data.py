@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 from s3server import KEY, SECRET, moto, refusing
 
-from trainers.data.files import fetch_object, open_files
 from trainers.data.pack import open_pack
+from trainers.data.s3_files import fetch_object
+from trainers.data.sources.by_name import open_files
 from trainers.errors import RequestError, WorkError
 from trainers.experiment import Data
 
@@ -116,7 +117,7 @@ def test_files_that_hold_many_samples_are_read_from_a_prefix(s3, tmp_path):
 
 def test_a_second_opening_reads_no_image(s3, tmp_path, monkeypatch):
     pack = open_pack(data("s3://photos/some"), tmp_path)
-    monkeypatch.setattr("trainers.data.s3._read", None)
+    monkeypatch.setattr("trainers.data.s3_files._read", None)
     assert open_pack(data("s3://photos/some"), tmp_path).key == pack.key
 
 
@@ -128,10 +129,10 @@ def test_a_listing_of_several_pages_is_whole(s3, tmp_path, monkeypatch):
 
 def test_any_object_can_be_fetched_and_keeps_its_suffix(s3, tmp_path):
     s3.put_object(Bucket="photos", Key="weights/net.safetensors", Body=b"tensors")
-    path = fetch_object("s3://photos/weights/net.safetensors", tmp_path / "weights")
+    path = fetch_object("s3://photos/weights/net.safetensors", tmp_path / "weights", "model.weights")
     assert path.suffix == ".safetensors"
     assert path.read_bytes() == b"tensors"
-    assert fetch_object("s3://photos/weights/net.safetensors", tmp_path / "weights") == path
+    assert fetch_object("s3://photos/weights/net.safetensors", tmp_path / "weights", "model.weights") == path
 
 
 def test_wrong_names_are_told_in_one_line(s3, tmp_path):

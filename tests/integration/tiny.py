@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from trainers.data.cifar10 import CLASSES
+from trainers.data.sources.cifar10 import CLASSES
 
 SIDE = 28
 BREEDS = ("Abyssinian", "pug", "Sphynx")

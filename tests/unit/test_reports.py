@@ -11,8 +11,8 @@ from trainers.reports import (
     draw_confusion,
     draw_curves,
     draw_fit,
-    draw_grid,
     draw_lr_curve,
+    draw_predictions,
     draw_reconstructions,
     draw_regions,
     draw_search,
@@ -143,13 +143,13 @@ def test_a_confusion_matrix_must_fit_its_classes(tmp_path: Path) -> None:
 def test_a_grid_is_as_wide_as_it_has_pictures(tmp_path: Path, count: int, columns: int, shape: tuple[int, int]) -> None:
     images = np.full((count, 20, 30, 3), 90, dtype=np.uint8)
     words = ["a class with a long name"] * count
-    draw_grid(images, words, words, [0.5] * count, tmp_path / "grid.png", columns)
+    draw_predictions(images, words, words, [0.5] * count, tmp_path / "grid.png", columns)
     assert size_of_png(tmp_path / "grid.png") == (16 + 160 * shape[0], 16 + 200 * shape[1])
 
 
 def test_a_wrong_prediction_is_marked_by_more_than_colour(tmp_path: Path) -> None:
     images = np.full((2, 8, 8, 3), 90, dtype=np.uint8)
-    draw_grid(images, ["cat", "cat"], ["cat", "dog"], [0.9, 0.9], tmp_path / "grid.png")
+    draw_predictions(images, ["cat", "cat"], ["cat", "dog"], [0.9, 0.9], tmp_path / "grid.png")
     with Image.open(tmp_path / "grid.png") as picture:
         grey = np.asarray(picture.convert("L"))
     right, wrong = grey[:, 8:168], grey[:, 168:328]
@@ -161,15 +161,15 @@ def test_a_wrong_prediction_is_marked_by_more_than_colour(tmp_path: Path) -> Non
 
 def test_a_grid_needs_an_image_and_lists_of_one_length(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one image"):
-        draw_grid(np.zeros((0, 8, 8, 3), dtype=np.uint8), [], [], [], tmp_path / "grid.png")
+        draw_predictions(np.zeros((0, 8, 8, 3), dtype=np.uint8), [], [], [], tmp_path / "grid.png")
     with pytest.raises(ValueError, match="shorter"):
-        draw_grid(np.zeros((2, 8, 8, 3), dtype=np.uint8), CATS_DOGS, CATS_DOGS, [0.5], tmp_path / "grid.png")
+        draw_predictions(np.zeros((2, 8, 8, 3), dtype=np.uint8), CATS_DOGS, CATS_DOGS, [0.5], tmp_path / "grid.png")
 
 
 def test_a_grid_takes_grey_images(tmp_path: Path) -> None:
     image = np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1) * 3
     for name, images in (("grey.png", image), ("rgb.png", image.repeat(3, axis=3))):
-        draw_grid(images, ["3"], ["8"], [0.5], tmp_path / name)
+        draw_predictions(images, ["3"], ["8"], [0.5], tmp_path / name)
     assert (tmp_path / "grey.png").read_bytes() == (tmp_path / "rgb.png").read_bytes()
 
 

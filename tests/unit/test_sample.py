@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainers.data import sample
+from trainers.data.sources import sample
 from trainers.errors import RequestError, WorkError
 
 
@@ -27,7 +27,7 @@ def test_there_are_2000_images_to_train_and_400_to_test_half_of_them_cats() -> N
 
 @pytest.mark.usefixtures("few")
 def test_files_are_named_like_dogs_vs_cats_and_are_96_pixel_jpegs(tmp_path: Path) -> None:
-    sample.draw(tmp_path / "sample")
+    sample.make_sample(tmp_path / "sample")
     names = sorted(str(path.relative_to(tmp_path / "sample")) for path in (tmp_path / "sample").rglob("*.jpg"))
     train = [f"train/{animal}.{number}.jpg" for animal in ("cat", "dog") for number in range(3)]
     assert names == ["test/cat.1000.jpg", "test/dog.1000.jpg", *train]
@@ -38,9 +38,9 @@ def test_files_are_named_like_dogs_vs_cats_and_are_96_pixel_jpegs(tmp_path: Path
 
 def test_an_image_depends_on_its_name_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "SPLITS", {"train": range(4)})
-    sample.draw(tmp_path / "all")
+    sample.make_sample(tmp_path / "all")
     monkeypatch.setattr(sample, "SPLITS", {"train": range(3, 4)})
-    sample.draw(tmp_path / "one")
+    sample.make_sample(tmp_path / "one")
     name = "train/dog.3.jpg"
     assert (tmp_path / "all" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
     assert len(set(contents(tmp_path / "all").values())) == 8 + 1  # all differ; one more is the marker
@@ -49,10 +49,10 @@ def test_an_image_depends_on_its_name_alone(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.usefixtures("few")
 def test_a_finished_folder_is_taken_as_it_is(tmp_path: Path) -> None:
     calls: list[tuple[int, int, str]] = []
-    sample.draw(tmp_path / "sample", lambda *call: calls.append(call))
+    sample.make_sample(tmp_path / "sample", lambda *call: calls.append(call))
     assert [call[:2] for call in calls] == [(done, 8) for done in range(1, 9)]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    sample.draw(tmp_path / "sample", lambda *call: pytest.fail("drawn again"))
+    sample.make_sample(tmp_path / "sample", lambda *call: pytest.fail("drawn again"))
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
@@ -61,9 +61,9 @@ def test_an_older_drawing_is_replaced(tmp_path: Path, monkeypatch: pytest.Monkey
     folder = tmp_path / "sample"
     with monkeypatch.context() as past:
         past.setattr(sample, "VERSION", "0")
-        sample.draw(folder)
+        sample.make_sample(folder)
     old = contents(folder)
-    sample.draw(folder)
+    sample.make_sample(folder)
     new = contents(folder)
     assert old.keys() == new.keys()
     assert all(old[name] != new[name] for name in new)
@@ -73,7 +73,7 @@ def test_an_older_drawing_is_replaced(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_folder_of_someone_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(RequestError, match="move it away"):
-        sample.draw(tmp_path)
+        sample.make_sample(tmp_path)
     assert contents(tmp_path) == {"mine.txt": b"mine"}
 
 
@@ -84,7 +84,7 @@ def test_a_stopped_drawing_leaves_nothing(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sample.draw(tmp_path / "sample", stop)
+        sample.make_sample(tmp_path / "sample", stop)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -95,11 +95,11 @@ def test_two_at_once_do_not_disturb_each_other(tmp_path: Path, before: str, monk
     if before != "nothing":
         with monkeypatch.context() as past:
             past.setattr(sample, "VERSION", "0")
-            sample.draw(folder)
+            sample.make_sample(folder)
     finished = []
 
     def draw() -> None:
-        sample.draw(folder, lambda done, total, what: both_ready.wait() and None if done == total else None)
+        sample.make_sample(folder, lambda done, total, what: both_ready.wait() and None if done == total else None)
         finished.append(len(contents(folder)))
 
     threads = [Thread(target=draw) for _ in range(2)]
@@ -114,20 +114,20 @@ def test_two_at_once_do_not_disturb_each_other(tmp_path: Path, before: str, monk
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("call", ["if __name__ == '__main__': draw()", "draw()"], ids=["guarded", "unguarded"])
 def test_a_script_may_draw_with_several_processes(tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    sample.draw(tmp_path / "here")
+    sample.make_sample(tmp_path / "here")
     script = f"""
 import os
 import subprocess
 import sys
 from pathlib import Path
-from trainers.data import sample
+from trainers.data.sources import sample
 os.cpu_count, sample._PER_PROCESS, sample.SPLITS = lambda: 2, 1, {sample.SPLITS}
 def draw():
-    sample.draw(Path({str(tmp_path / "there")!r}))
+    sample.make_sample(Path({str(tmp_path / "there")!r}))
 {call}
 """
     (tmp_path / "job.py").write_text(script)
-    monkeypatch.setenv("PYTHONPATH", str(Path(sample.__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(sample.__file__).parents[3]))
     subprocess.run([sys.executable, str(tmp_path / "job.py")], check=True, capture_output=True, timeout=100)
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
@@ -135,12 +135,14 @@ def draw():
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkError, match="file/sample: the sample could not be drawn there"):
-        sample.draw(tmp_path / "file" / "sample")
+        sample.make_sample(tmp_path / "file" / "sample")
 
 
 def test_brightness_and_colour_say_nothing_about_the_animal() -> None:
     def means(animal: str) -> np.ndarray:
-        return np.mean([np.asarray(sample.picture(animal, Random(f"{animal}{k}"))) for k in range(150)], axis=(0, 1, 2))
+        return np.mean(
+            [np.asarray(sample.animal_picture(animal, Random(f"{animal}{k}"))) for k in range(150)], axis=(0, 1, 2)
+        )
 
     # 150 means of images that spread by about 25 grey levels: their mean spreads by 2, a difference by 3.
     assert np.abs(means("cat") - means("dog")).max() < 9

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from trainers.data import Pack, Splits
+from trainers.data import Pack, SplitIndices
 from trainers.engine import CheckpointStore, Job, World
 from trainers.engine.job import _batches, _learner, _limits
 from trainers.engine.loop import Loop
@@ -115,7 +115,7 @@ def make_loop(
     torch.manual_seed(experiment.seed)
     built = build(experiment.model, pack.shape, outputs_of(pack), weights, task=experiment.task)
     indices = np.arange(len(pack.labels))
-    splits = Splits(indices[:-HELD_OUT], indices[-HELD_OUT:], indices[-HELD_OUT:])
+    splits = SplitIndices(indices[:-HELD_OUT], indices[-HELD_OUT:], indices[-HELD_OUT:])
     batches = _batches(experiment, pack, splits, world)
     judge = make_classifier(folder / "classifier") if problem == "adversarial" and world.is_first else None
     job = Job(experiment, folder, folder, pack.key, classifier=judge)

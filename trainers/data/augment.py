@@ -1,8 +1,9 @@
 """Random changes to whole batches of training images, on the device that trains.
 
 What is drawn is drawn for the global batch from (seed, epoch, step) alone and each rank takes its rows, so that a run
-sees the same images whatever its world size and micro-batch are. `draw` makes a table with a row for each image, and
-`apply` makes the changes, in the order in which they stand there. RandAugment alone goes image by image, before them.
+sees the same images whatever its world size and micro-batch are. `draw_changes` makes a table with a row for each
+image, and `apply_changes` makes the changes, in the order in which they stand there. RandAugment alone goes image by
+image, before them. torchvision's other transforms draw from the global generator, and one change for a whole batch.
 """
 
 import math
@@ -14,7 +15,7 @@ from torch.nn import functional
 from trainers.data.normalise import Normalise
 from trainers.experiment import Augment
 
-# The table's columns, in the order of `apply`; a crop is in pixels, a place a share of the side, an angle in radians.
+# The table's columns, in the order of their use; a crop is in pixels, a place a share of the side, an angle in radians.
 COLUMNS = (
     *("crop_x", "crop_y"),
     "flip",
@@ -29,8 +30,8 @@ def asked(augment: Augment) -> list[str]:
     return [name for name, value in augment if value and name != "randaugment_magnitude"]
 
 
-def draw(count: int, augment: Augment, generator: torch.Generator) -> torch.Tensor | None:
-    """Draws the changes of `count` images, [count, COLUMNS]; None when none is asked for that `apply` makes."""
+def draw_changes(count: int, augment: Augment, generator: torch.Generator) -> torch.Tensor | None:
+    """Draws the changes of `count` images, [count, COLUMNS]; None when none is asked for that `apply_changes` makes."""
     if not {"crop", "flip", "color", "zoom", "rotate", "cutout"}.intersection(asked(augment)):
         return None
     crop_x, crop_y, flip, *color, zoom, zoom_x, zoom_y, angle, cutout_x, cutout_y = torch.rand(
@@ -50,7 +51,9 @@ def draw(count: int, augment: Augment, generator: torch.Generator) -> torch.Tens
     return torch.stack(rows, dim=1)
 
 
-def apply(images: torch.Tensor, changes: torch.Tensor | None, augment: Augment, normalise: Normalise) -> torch.Tensor:
+def apply_changes(
+    images: torch.Tensor, changes: torch.Tensor | None, augment: Augment, normalise: Normalise
+) -> torch.Tensor:
     """Normalised images [N, C, H, W] from bytes [N, H, W, C] and their drawn changes [N, COLUMNS]."""
     if changes is None:
         return normalise(images)

@@ -1,13 +1,14 @@
 """Writing where others may write too: locks, room, and files that are whole or not there."""
 
 import errno
-import fcntl
 import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from trainers.errors import RequestError
 
@@ -16,24 +17,24 @@ log = logging.getLogger("trainers")
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Holds a lock that other processes on this machine wait for; it ends with its holder, however that ends.
+    """Holds a lock for which others on this machine wait, threads too; it ends with its holder, however that ends.
 
-    Without `wait` raises BlockingIOError if another has it.
-
-    The file stays: whoever removed it could remove one that another process has just opened.
+    Raises:
+        Timeout: another has it, and `wait` is false.
+        RequestError: the file cannot be written.
     """
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                raise
-            log.info("waiting for another process that is making %s", path.with_suffix(""))
-            fcntl.flock(file, fcntl.LOCK_EX)
+    lock = FileLock(path, fallback_to_soft=False)  # a soft one would outlast a holder that is killed
+    with writing(path), suppress(Timeout):
+        lock.acquire(blocking=False)
+    if not lock.is_locked:
+        if not wait:
+            raise Timeout(lock.lock_file)
+        log.info("waiting for another process that is making %s", path.with_suffix(""))
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -55,7 +56,9 @@ def require_space(folder: Path, needed: int) -> None:
         )
 
 
-def save(chunks: Iterable[bytes], size: int, target: Path, progress: Callable[[int, int, str], None] | None) -> None:
+def write_download(
+    chunks: Iterable[bytes], size: int, target: Path, progress: Callable[[int, int, str], None] | None
+) -> None:
     """Write a download of `size` bytes (0: unknown) to `target`: aside first, synced, renamed last.
 
     Raises RequestError if it cannot be written, and what `chunks` raises.
@@ -92,7 +95,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 
 def sync(path: Path) -> None:
-    """Makes a file's content, or the names in a folder, outlast the machine's sudden end."""
+    """Makes a file's content, or the names in a folder, outlast the machine's sudden end; raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,10 +1,6 @@
-"""A tree of files in a folder, a .zip file or S3: their names, sizes and stamps, and the bytes of each."""
+"""A tree of files, wherever it lies: their names, sizes and stamps, and the bytes of each."""
 
-import os
-import threading
-import zipfile
-import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -69,27 +65,6 @@ class Files:
         return inner.looked_through(keep)
 
 
-def open_tree(path: str, downloads: Path, progress: Callable[[int, int, str], None] | None = None) -> Files:
-    """List a folder, a .zip file, an s3:// prefix or an s3://….zip object.
-
-    Args:
-        downloads: local folder in which a zip from S3 is kept.
-
-    Raises:
-        RequestError: there is nothing, or it may not be read.
-    """
-    if path.startswith("s3://"):
-        from trainers.data.s3 import open_s3
-
-        return open_s3(path, downloads, progress)
-    return open_local(Path(path).expanduser(), path)
-
-
-def open_files(path: str, downloads: Path, progress: Callable[[int, int, str], None] | None = None) -> Files:
-    """Like `open_tree`, for what must hold images; RequestError if it holds none."""
-    return require_images(open_tree(path, downloads, progress))
-
-
 def require_images(files: Files) -> Files:
     """The same files; RequestError if there is no image among them."""
     if files.entries:
@@ -98,26 +73,6 @@ def require_images(files: Files) -> Files:
     if inner:
         raise RequestError(f"data.path: {files.place} holds no images but {inner}; unpack it and name what is inside")
     raise RequestError(f"data.path: no images in {files.place} (files ending in {' '.join(sorted(IMAGE_SUFFIXES))})")
-
-
-def fetch_object(url: str, folder: Path, option: str = "model.weights") -> Path:
-    """An s3:// object as a file in `folder`, downloaded once; RequestError, naming the option, if it cannot be had."""
-    from trainers.data.s3 import fetch
-
-    return fetch(url, folder, option)
-
-
-def open_local(path: Path, place: str) -> Files:
-    """A folder or a .zip file on this machine; `place` is what the user called it."""
-    try:
-        if path.is_dir():
-            return Files(place, *sort_entries(_walk(path, "", ())), lambda name: _read_plain(path / name), folder=path)
-        if path.is_file():
-            return _open_zip(path, place)
-    except OSError as error:
-        raise RequestError(f"data.path: cannot read {error.filename or place}: {error.strerror}") from error
-    where = "" if path.is_absolute() or place.startswith("~") else f" in {Path.cwd()}"
-    raise RequestError(f"data.path: there is no folder or file {place}{where}; check data.path")
 
 
 def sort_entries(entries: Iterable[Entry]) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
@@ -129,57 +84,3 @@ def sort_entries(entries: Iterable[Entry]) -> tuple[tuple[Entry, ...], tuple[Ent
         if not any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
             (images if path.suffix.lower() in IMAGE_SUFFIXES else others).append(entry)
     return tuple(images), tuple(others)
-
-
-def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
-    """All files below, through links too; `above` are the folders on the way, so that a circle of links ends."""
-    status = folder.stat()
-    identity = (status.st_dev, status.st_ino)
-    if identity in above:
-        return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", (*above, identity))
-            elif entry.is_file():
-                status = entry.stat()
-                yield Entry(prefix + entry.name, status.st_size, str(status.st_mtime_ns))
-
-
-def _read_plain(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise Unreadable("no longer there") from error
-    except OSError as error:
-        raise RequestError(f"data.path: cannot read {path}: {error.strerror}") from error
-
-
-def _open_zip(path: Path, place: str) -> Files:
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError) as error:  # the latter: zipfile's word for a newer zip format
-        raise RequestError(
-            f"data.path: {place} is not a whole .zip file ({error}); name a folder, a .zip file or s3://"
-        ) from error
-    infos = [info for info in {info.filename: info for info in archive.infolist()}.values() if not info.is_dir()]
-    if any(info.flag_bits & 1 for info in infos):
-        raise RequestError(f"data.path: {place} is encrypted; unpack it and name the folder")
-    images, others = sort_entries(Entry(info.filename, info.file_size, f"{info.CRC:08x}") for info in infos)
-    lock = threading.Lock()  # ZipFile counts its open entries without one
-
-    def read(name: str) -> bytes:
-        try:
-            with lock:
-                return archive.read(name)
-        except KeyError as error:
-            raise Unreadable("no longer there") from error
-        # NotImplementedError is zipfile's word for a compression that it does not know.
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            raise Unreadable(f"damaged in the zip: {error}") from error
-        except OSError as error:
-            raise RequestError(f"data.path: cannot read {place}: {error.strerror}") from error
-
-    return Files(place, images, others, read)

@@ -14,11 +14,14 @@ Progress = Callable[[int, int, str], None]  # (done, total, what), called often
 
 
 class Split(IntEnum):
-    """What a sample is for."""
+    """What a sample is for, by the codes that stand in packs."""
 
     TRAIN = 0
     VALIDATION = 1
     TEST = 2
+
+
+UNSPLIT = -1  # among such codes: the source leaves it to the seed
 
 
 # Folders of these names are splits, not classes. What lies in train is split further where the source does not.
@@ -55,7 +58,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Found:
+class LabelledFile:
     """An image and what its place or name says about it."""
 
     entry: Entry
@@ -63,7 +66,7 @@ class Found:
     split: Split | None
 
 
-def make_listing(files: Files, found: Sequence[Found], layout: str) -> Listing:
+def make_listing(files: Files, found: Sequence[LabelledFile], layout: str) -> Listing:
     """Number the classes. `layout` says in a few words, with an example, what was expected.
 
     Raises RequestError for fewer than two classes, or a class that train lacks.

@@ -21,6 +21,8 @@ KNOWN: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 class Normalise:
     """Takes `mean` from pixels between 0 and 1 and divides them by `std`, channel by channel."""
 
+    # Not torchvision's `functional.normalize`: it wants floats, channels first, which is one more pass over the memory.
+
     mean: tuple[float, ...]
     std: tuple[float, ...]
 

@@ -24,13 +24,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import Timeout
 from numpy.typing import NDArray
 
 from trainers.data.bulk import Bulk
 from trainers.data.disk import locked, replacing, writing
 from trainers.data.listing import Listing, Progress
-from trainers.data.packing import INDEX, INPUTS, MANIFEST, pack_key, short_hash, write_pack
-from trainers.data.source import list_source
+from trainers.data.pack_key import pack_key, short_hash
+from trainers.data.packing import INDEX, INPUTS, MANIFEST, write_pack
+from trainers.data.sources.by_name import list_source
 from trainers.data.unreadable import apply_policy
 from trainers.experiment import Data
 
@@ -201,5 +203,5 @@ def _load_or_build(folder: Path, data: Data, source: Listing | Bulk, progress: P
 def _remove_leftovers(packs: Path) -> None:
     """Removes what killed packings left: their locks are free."""
     for aside in packs.glob("*.part"):
-        with suppress(BlockingIOError), locked(aside.with_suffix(".lock"), wait=False):
+        with suppress(Timeout), locked(aside.with_suffix(".lock"), wait=False):
             shutil.rmtree(aside, ignore_errors=True)

@@ -1,16 +1,13 @@
-"""Making a pack: decoding in parallel, and files that are whole or not there."""
+"""Writing a pack's files: the samples of a source, decoded, in order."""
 
 import hashlib
 import json
 import math
-import os
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,38 +15,18 @@ from numpy.typing import NDArray
 from trainers.data.bulk import Arrays, Bulk
 from trainers.data.decode import Unreadable, decode, fitted
 from trainers.data.disk import require_space, sync
-from trainers.data.listing import Item, Listing, Progress, Split
-from trainers.data.source import channels_of
-from trainers.data.splits import UNSPLIT
+from trainers.data.listing import UNSPLIT, Item, Listing, Progress, Split
+from trainers.data.pack_key import FORMAT, short_hash
+from trainers.data.sources.by_name import channels_of
+from trainers.data.threads import map_in_order
 from trainers.errors import RequestError
 from trainers.experiment import Data
 
-FORMAT = 2  # part of the key: raise it when the same source would give other bytes
 INPUTS, INDEX, MANIFEST = "inputs.bin", "index.json", "manifest.json"
 _INDEX_BYTES = 1000  # the index takes less per sample
-_TOGETHER = (
-    32  # images of an array that a thread resizes at once: small ones would take less time than handing them over
-)
+_TOGETHER = 32  # images of an array that a thread resizes at once: handing over a small one takes longer than that
 
 Decoded = tuple[NDArray[np.uint8], int]  # pixels, and the CRC-32 of the file that they come from
-_In = TypeVar("_In")
-_Out = TypeVar("_Out")
-
-
-def pack_key(data: Data, source: Listing | Bulk) -> str:
-    """Hash of all that a pack's bytes depend on."""
-    content = (
-        [[item.name, item.size, item.stamp, item.label, item.split] for item in source.items]
-        if isinstance(source, Listing)
-        else source.stamp
-    )
-    made_by = [FORMAT, data.source, data.image_size, data.fit, channels_of(data)]
-    return short_hash([*made_by, source.classes, content])
-
-
-def short_hash(content: object) -> str:
-    """The first 64 bits of the SHA-256 of `content` as JSON."""
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 def write_pack(folder: Path, data: Data, source: Listing | Bulk, progress: Progress | None) -> None:
@@ -63,7 +40,7 @@ def write_pack(folder: Path, data: Data, source: Listing | Bulk, progress: Progr
             table = _write_images(inputs, data, source, progress)
         else:
             table = _write_arrays(inputs, data, source, progress)
-        _flush(file)
+    sync(folder / INPUTS)
     digest = inputs.digest.hexdigest()
     targets: object = table.values or [source.classes[label] for label in table.labels]
     index = {
@@ -131,7 +108,7 @@ def _write_images(inputs: _Inputs, data: Data, listing: Listing, progress: Progr
             return error
 
     inputs.begin(len(listing.items), (data.image_size, data.image_size, channels), np.dtype(np.uint8))
-    results = _in_order(work, listing.items, listing.files.threads)
+    results = map_in_order(work, listing.items, listing.files.threads)
     for done, (item, result) in enumerate(zip(listing.items, results, strict=True), start=1):
         if isinstance(result, Unreadable):
             table.unreadable.append((item.name, str(result)))
@@ -159,25 +136,18 @@ def _write_arrays(inputs: _Inputs, data: Data, bulk: Bulk, progress: Progress | 
         return np.stack([fitted(image, side, data.fit, channels) for image in images])
 
     inputs.begin(count, wanted, samples.dtype)
-    if tuple(present) == wanted:
-        inputs.write(samples)
+    parts: Iterable[NDArray[Any]] = [samples]
+    if tuple(present) != wanted:
+        parts = map_in_order(resized, (samples[at : at + _TOGETHER] for at in range(0, count, _TOGETHER)))
+    done = 0
+    for part in parts:
+        inputs.write(part)
+        done += len(part)
         if progress is not None:
-            progress(count, count, "packing")
-    else:
-        done = 0
-        for images in _in_order(resized, (samples[at : at + _TOGETHER] for at in range(0, count, _TOGETHER))):
-            inputs.write(images)
-            done += len(images)
-            if progress is not None:
-                progress(done, count, "packing")
-    return _Table(
-        arrays.names,
-        arrays.labels.tolist(),
-        arrays.given.tolist(),
-        _originals(samples, arrays),
-        [],
-        None if arrays.values is None else arrays.values.tolist(),
-    )
+            progress(done, count, "packing")
+    labels, given = arrays.labels.tolist(), arrays.given.tolist()
+    values = None if arrays.values is None else arrays.values.tolist()
+    return _Table(arrays.names, labels, given, _originals(samples, arrays), [], values)
 
 
 def _originals(samples: NDArray[Any], arrays: Arrays) -> list[tuple[int, int]]:
@@ -186,22 +156,6 @@ def _originals(samples: NDArray[Any], arrays: Arrays) -> list[tuple[int, int]]:
     if arrays.values is not None:
         rows = np.hstack([rows, np.ascontiguousarray(arrays.values).view(np.uint8)])
     return [(rows.shape[1], zlib.crc32(row.data)) for row in rows]
-
-
-def _in_order(work: Callable[[_In], _Out], items: Iterable[_In], threads: int | None = None) -> Iterator[_Out]:
-    """Like `Executor.map`, but never more than a few results ahead of whoever takes them; unset, a thread per core.
-
-    Threads, since Pillow lets go of the interpreter's lock while it decodes and resamples.
-    """
-    threads = threads or os.cpu_count() or 1
-    waiting: deque[Future[_Out]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > 4 * threads:
-                yield waiting.popleft().result()
-        for future in waiting:
-            yield future.result()
 
 
 def _require_classes(listing: Listing, table: _Table) -> None:
@@ -218,11 +172,5 @@ def _require_classes(listing: Listing, table: _Table) -> None:
 
 
 def _write_file(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        _flush(file)
-
-
-def _flush(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+    path.write_bytes(content)
+    sync(path)

@@ -30,14 +30,12 @@ def apply_policy(policy: Policy, listing: Listing, unreadable: list[tuple[str, s
     files = listing.files
     name, cause = pending[0]
     more = f" (and {len(pending) - 1} more)" if len(pending) > 1 else ""
+    told = f"{files.place}: {files.prefix}{name}: {cause}{more}"
     if policy == "error":
-        raise RequestError(
-            f"{files.place}: {files.prefix}{name}: {cause}{more}; mend or remove it, or set data.unreadable to skip"
-        )
+        raise RequestError(f"{told}; mend or remove it, or set data.unreadable to skip")
     if files.folder is None:
         raise RequestError(
-            f"{files.place}: {files.prefix}{name}: {cause}{more}; images can be moved out of a folder only, "
-            "not out of a zip or S3; set data.unreadable to skip"
+            f"{told}; images can be moved out of a folder only, not out of a zip or S3; set data.unreadable to skip"
         )
     for name, _ in pending:
         _move(files, files.folder, files.prefix + name)

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainers.data.batches import Batch, Samples, mix
+from trainers.data.batch import Batch
+from trainers.data.samples import Samples
+from trainers.data.seeds import mix
 from trainers.engine.ema import Ema
 from trainers.engine.learner import choose_dtype, distribute, rehearsal, synchronised
 from trainers.engine.memory import Memory
@@ -18,7 +20,7 @@ from trainers.engine.schedule import Schedule
 from trainers.engine.world import World
 from trainers.experiment import Experiment
 from trainers.models import Built, Gan, parameter_groups_of
-from trainers.tasks import COUNTS, AdversarialLoss, Classifier, Judge, generate, noise
+from trainers.tasks import COUNTS, AdversarialLoss, Classifier, GanEvaluator, generate, noise
 
 PICTURES = 64
 Networks = Mapping[str, nn.Module]  # the two by name, bare or distributed
@@ -68,7 +70,7 @@ class Adversarial:
             name: Schedule(options.schedule, optimizer, epochs=options.training.epochs, steps=steps)
             for name, optimizer in self.optimizers.items()
         }
-        self._judges: dict[bytes, Judge] = {}
+        self._judges: dict[bytes, GanEvaluator] = {}
         self._step = 0
 
     @property
@@ -260,11 +262,11 @@ class Adversarial:
         self.optimizers[name].step()
         self.schedules[name].after_step()
 
-    def _judge(self, indices: torch.Tensor) -> Judge:
+    def _judge(self, indices: torch.Tensor) -> GanEvaluator:
         """The judge of a split, whose real images are measured once."""
         key = indices.numpy().tobytes()
         if key not in self._judges:
             assert self.classifier is not None
             real, _ = self.samples.take(indices)
-            self._judges[key] = Judge(self.classifier, real.cpu().numpy())
+            self._judges[key] = GanEvaluator(self.classifier, real.cpu().numpy())
         return self._judges[key]

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from trainers.data import Arrays, Bulk, Pack, Progress
 from trainers.data.augment import asked
-from trainers.data.batches import Samples
 from trainers.data.disk import locked, replacing, require_space, writing
 from trainers.data.normalise import Normalise
 from trainers.data.pack import load_pack
-from trainers.data.packing import short_hash, write_pack
+from trainers.data.pack_key import short_hash
+from trainers.data.packing import write_pack
+from trainers.data.samples import Samples
 from trainers.engine.learner import choose_dtype
 from trainers.engine.memory import cause_of
 from trainers.errors import WorkError
@@ -145,7 +146,7 @@ def _rows(
         chosen = torch.arange(done, min(done + size, count))
         try:
             with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-                rows = frozen(samples.prepare(samples.take(chosen)[0])).float().cpu().numpy()
+                rows = frozen(samples.normalise(samples.take(chosen)[0])).float().cpu().numpy()
         except Exception as error:
             if len(chosen) == 1 or cause_of(error) is None:
                 raise

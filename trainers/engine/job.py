@@ -10,9 +10,10 @@ from typing import cast
 import torch
 from torch import nn
 
-from trainers.data import Pack, Splits, reopen_pack, splits_of
-from trainers.data.batches import Samples, TrainingBatches
+from trainers.data import Pack, SplitIndices, reopen_pack, splits_of
 from trainers.data.normalise import Normalise
+from trainers.data.samples import Samples
+from trainers.data.training_batches import TrainingBatches
 from trainers.engine.adversarial import Adversarial
 from trainers.engine.checkpoint import CheckpointStore
 from trainers.engine.features import features_here, on_features
@@ -134,7 +135,7 @@ def _loop(job: Job, pack: Pack, store: CheckpointStore, world: World) -> tuple[L
     return loop, torch.from_numpy(splits.test), built.missing
 
 
-def _batches(options: Experiment, pack: Pack, splits: Splits, world: World) -> TrainingBatches:
+def _batches(options: Experiment, pack: Pack, splits: SplitIndices, world: World) -> TrainingBatches:
     channels = pack.shape[0] if len(pack.shape) == 3 else 1
     samples = Samples(pack, world.device, Normalise.of(options.data.normalise, channels))
     return TrainingBatches(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from trainers.data.batches import Batch
+from trainers.data.batch import Batch
 from trainers.engine.memory import Memory
 from trainers.engine.world import World
 

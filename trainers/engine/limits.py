@@ -14,7 +14,7 @@ import psutil
 import torch
 
 from trainers.data.disk import locked
-from trainers.data.packing import short_hash
+from trainers.data.pack_key import short_hash
 from trainers.engine.world import World
 
 # What a container may use (cgroups, version 2 and 1).

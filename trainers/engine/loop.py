@@ -11,7 +11,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainers.catalogue import HIGHER_IS_BETTER
-from trainers.data.batches import Batch, TrainingBatches, mix
+from trainers.data.batch import Batch
+from trainers.data.seeds import mix
+from trainers.data.training_batches import TrainingBatches
 from trainers.engine.checkpoint import Checkpoint, CheckpointStore
 from trainers.engine.learner import Learner
 from trainers.engine.limits import Limits

@@ -7,7 +7,9 @@ from itertools import count
 
 import torch
 
-from trainers.data.batches import Batch, TrainingBatches, mix
+from trainers.data.batch import Batch
+from trainers.data.seeds import mix
+from trainers.data.training_batches import TrainingBatches
 from trainers.engine.lr_curve import LrCurve
 from trainers.engine.supervised import Supervised
 from trainers.engine.world import World

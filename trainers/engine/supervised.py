@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainers.data.batches import Batch, Samples
+from trainers.data.batch import Batch
+from trainers.data.samples import Samples
 from trainers.engine.ema import Ema
 from trainers.engine.learner import choose_dtype, distribute, rehearsal, synchronised
 from trainers.engine.memory import Memory
@@ -115,7 +116,7 @@ class Supervised:
 
         def measure(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
             inputs, given = self.samples.take(chosen)
-            inputs = self.samples.prepare(inputs)
+            inputs = self.samples.normalise(inputs)
             targets = self.task.targets(inputs, given)
             with self._autocast():
                 outputs = network(inputs)
@@ -134,7 +135,7 @@ class Supervised:
         if not isinstance(self.task, Autoencoding):
             return None
         originals, _ = self.samples.take(indices[:PICTURES])
-        rebuilt = self._used().eval()(self.samples.prepare(originals))
+        rebuilt = self._used().eval()(self.samples.normalise(originals))
         return self.samples.normalise.undo(rebuilt.float()).cpu().numpy(), originals.cpu().numpy()
 
     def weights(self) -> dict[str, torch.Tensor]:

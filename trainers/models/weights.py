@@ -26,9 +26,9 @@ def resolve_weights(model: Model, cache: Path) -> dict[str, torch.Tensor] | None
     if model.weights == "imagenet":
         return _imagenet(model.name)
     if model.weights.startswith("s3://"):
-        from trainers.data.files import fetch_object
+        from trainers.data.s3_files import fetch_object
 
-        return read_weights(fetch_object(model.weights, cache))
+        return read_weights(fetch_object(model.weights, cache, "model.weights"))
     return read_weights(Path(model.weights))
 
 

@@ -4,24 +4,15 @@ from trainers.reports.comparison import draw_comparison
 from trainers.reports.confusion import draw_confusion
 from trainers.reports.curves import draw_curves
 from trainers.reports.functions import draw_fit, draw_regions
-from trainers.reports.grid import draw_grid
 from trainers.reports.lr_curve import draw_lr_curve
+from trainers.reports.predictions import draw_predictions
 from trainers.reports.search import draw_search
 from trainers.reports.tiles import draw_reconstructions, draw_tiles
 
 __all__ = [
-    "draw_comparison",
-    "draw_confusion",
-    "draw_curves",
-    "draw_fit",
-    "draw_grid",
-    "draw_lr_curve",
-    "draw_reconstructions",
-    "draw_regions",
-    "draw_search",
-    "draw_tiles",
-    "preload",
-]
+    "draw_comparison", "draw_confusion", "draw_curves", "draw_fit", "draw_lr_curve", "draw_predictions",
+    "draw_reconstructions", "draw_regions", "draw_search", "draw_tiles", "preload",
+]  # fmt: skip
 
 
 def preload() -> None:

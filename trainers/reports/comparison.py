@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainers.reports.style import BLUE, QUIET, TEXT, is_percent, plain, save_figure, shorten, written
+from trainers.reports.style import BLUE, QUIET, TEXT, as_text, is_percent, plain, save_figure, shorten
 
 
 def draw_comparison(rows: Sequence[tuple[str, float]], metric: str, path: Path) -> Path:
@@ -27,7 +27,7 @@ def draw_comparison(rows: Sequence[tuple[str, float]], metric: str, path: Path) 
     axes.set_yticks(range(len(rows)), names)
     axes.invert_yaxis()
     for place, ((_, value), length) in enumerate(zip(rows, values, strict=True)):
-        text = written(metric, value) if math.isfinite(value) else "none"
+        text = as_text(metric, value) if math.isfinite(value) else "none"
         axes.annotate(
             text, (max(length, 0.0), place), (6, 0), textcoords="offset points", va="center", color=TEXT, fontsize=10
         )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from trainers.reports.style import BLUE, QUIET, TEXT, VERMILION, bare, is_percent, plain, save_figure, written
+from trainers.reports.style import BLUE, QUIET, TEXT, VERMILION, as_text, bare, is_percent, plain, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +106,7 @@ def _draw_large(axes: "Axes", history: History, metric: str, lines: list[_Line])
     best = next((row for row in reversed(history) if row.get("best")), None)
     value = None if best is None else best.get(f"validation/{metric}")
     if best is not None and value is not None and math.isfinite(value):
-        _mark_best(axes, best["epoch"], value, written(metric, value))
+        _mark_best(axes, best["epoch"], value, as_text(metric, value))
 
 
 def _scale(axes: "Axes", metric: str, values: list[float]) -> None:

@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 
 def draw_lr_curve(
-    rates: Sequence[float],
-    losses: Sequence[float],
-    smoothed: Sequence[float],
-    suggestion: float | None,
-    path: Path,
+    rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], suggestion: float | None, path: Path
 ) -> Path:
     """Draw a range test (Smith 2017, "Cyclical Learning Rates for Training Neural Networks") to `path` as a PNG.
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainers.reports.style import BLUE, QUIET, TEXT, VERMILION, bare, is_percent, plain, save_figure, shorten, written
+from trainers.reports.style import BLUE, QUIET, TEXT, VERMILION, as_text, bare, is_percent, plain, save_figure, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +63,7 @@ def draw_search(
     _scale(grid[0], metric, heights)
     goal = "" if higher_is_better else ", less is better"
     figure.suptitle(
-        f"best {plain(metric)}: {written(metric, heights[best])}{goal}", x=0.01, ha="left", fontsize=11, color=TEXT
+        f"best {plain(metric)}: {as_text(metric, heights[best])}{goal}", x=0.01, ha="left", fontsize=11, color=TEXT
     )
     _explain(figure, {stopped[place] for place in kept})
     return save_figure(figure, path)

@@ -49,7 +49,7 @@ def is_percent(metric: str) -> bool:
     return metric.endswith(_PERCENT)
 
 
-def written(metric: str, value: float) -> str:
+def as_text(metric: str, value: float) -> str:
     """A metric's value as people read it."""
     return f"{value:.2%}" if is_percent(metric) else f"{value:.4g}"
 

@@ -87,12 +87,9 @@ def draw_reconstructions(
 
 def _tile(image: NDArray[np.uint8]) -> "Image":
     """Enlarged by the greatest whole factor that fits a tile, or reduced to fit it."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     tile = picture(image)
-    longest = max(tile.size)
-    if longest > _SIDE:
-        width, height = (max(1, round(side * _SIDE / longest)) for side in tile.size)
-        return tile.resize((width, height), Image.Resampling.LANCZOS)
-    factor = _SIDE // longest
-    return tile.resize((tile.width * factor, tile.height * factor), Image.Resampling.NEAREST)
+    if max(tile.size) > _SIDE:
+        return ImageOps.contain(tile, (_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    return ImageOps.scale(tile, _SIDE // max(tile.size), Image.Resampling.NEAREST)

@@ -1,16 +1,17 @@
 """What a training step means: the loss of a batch, what is counted, and what a trained network is for."""
 
 from trainers.tasks.adversarial import COUNTS, AdversarialLoss, Sampler, generate, noise
-from trainers.tasks.autoencoding import Autoencoder, Autoencoding
+from trainers.tasks.autoencoding import Autoencoding, Reconstructor
 from trainers.tasks.bundle import copy_bundle, describe, outputs_of, read_description
 from trainers.tasks.classification import Classification, Classifier
-from trainers.tasks.judge import Judge
-from trainers.tasks.predictor import Estimator, Predictor, load_predictor, predictor_class
+from trainers.tasks.gan_evaluator import GanEvaluator
+from trainers.tasks.load import load_predictor, make_task, predictor_class
+from trainers.tasks.predictor import Estimator, Predictor
 from trainers.tasks.regression import Regression, Regressor
-from trainers.tasks.task import Task, make_task
+from trainers.tasks.task import Task
 
 __all__ = [
-    "COUNTS", "AdversarialLoss", "Autoencoder", "Autoencoding", "Classification", "Classifier", "Estimator",
-    "Judge", "Predictor", "Regression", "Regressor", "Sampler", "Task", "copy_bundle", "describe", "generate",
+    "COUNTS", "AdversarialLoss", "Autoencoding", "Classification", "Classifier", "Estimator", "GanEvaluator",
+    "Predictor", "Reconstructor", "Regression", "Regressor", "Sampler", "Task", "copy_bundle", "describe", "generate",
     "load_predictor", "make_task", "noise", "outputs_of", "predictor_class", "read_description",
 ]  # fmt: skip

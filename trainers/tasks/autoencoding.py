@@ -33,18 +33,18 @@ class Rebuilt:
         return f"reconstruction error {self.mse:.5f}"
 
 
-class Autoencoder(Estimator):
+class Reconstructor(Estimator):
     """Encodes images and gives them back."""
 
     answer = Rebuilt
 
     def reconstructions(self, images: np.ndarray) -> np.ndarray:
-        """What becomes of images, bytes [n, H, W, C] to the same."""
+        """What becomes of images, bytes [n, H, W, C], n > 0, to the same."""
         rebuilt = self.map(images, self.module)
         return self.normalise.undo(torch.from_numpy(rebuilt)).numpy()
 
     def errors(self, images: np.ndarray) -> np.ndarray:
-        """Mean squared error of each image [n], pixels in 0…1."""
+        """Mean squared error of each image [n], pixels in 0…1, from bytes [n, H, W, C], n > 0."""
         return self.map(images, lambda batch: (self.module(batch) - batch).square().flatten(1).mean(dim=1))
 
     def measure(self, pack: Pack, indices: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
@@ -52,7 +52,6 @@ class Autoencoder(Estimator):
         errors = self.errors(pack.inputs[indices])
         return {"mse": float(errors.mean())}, errors[:, None]
 
-    @torch.inference_mode()
     def _answer(self, inputs: torch.Tensor) -> list[Rebuilt]:
         latent = self.module.encode(inputs)  # type: ignore[operator]
         error = (self.module.decode(latent) - inputs).square().flatten(1).mean(dim=1)  # type: ignore[operator]
@@ -60,4 +59,4 @@ class Autoencoder(Estimator):
         return [Rebuilt(mse, code) for mse, code in pairs]
 
 
-TASK, PREDICTOR = Autoencoding, Autoencoder
+TASK, PREDICTOR = Autoencoding, Reconstructor

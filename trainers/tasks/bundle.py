@@ -45,7 +45,7 @@ def outputs_of(pack: Pack) -> int:
 
 
 def copy_bundle(checkpoint: Path, folder: Path) -> Path:
-    """Copies a model, without what only training needs, to a new folder."""
+    """Copies a model, without what only training needs, to a new folder; raises OSError."""
     folder.mkdir(parents=True)
     for name in (DESCRIPTION, WEIGHTS):
         shutil.copyfile(checkpoint / name, folder / name)
@@ -68,7 +68,13 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def load_module(folder: Path, description: dict[str, Any]) -> nn.Module:
-    """The network of a bundle with its weights."""
+    """The network of a bundle with its weights, on the CPU.
+
+    Raises:
+        RequestError: there is no network of that name.
+        OSError, SafetensorError: the weights cannot be read.
+        RuntimeError: they are another network's.
+    """
     from safetensors.torch import load_file
 
     options = Model.model_validate(description["model"])

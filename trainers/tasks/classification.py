@@ -67,18 +67,18 @@ class Classifier(Estimator):
     answer = Named
 
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:
-        """Probability of each class [n, C] for an array of inputs."""
+        """Probability of each class [n, C] for bytes [n, H, W, C] or float32 [n, D], n > 0."""
         return self.map(inputs, lambda batch: self.module(batch).float().softmax(dim=1))
 
     def measure(self, pack: Pack, indices: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
-        """Mean cross-entropy and accuracy, from the probabilities."""
+        """Mean cross-entropy in nats and accuracy in 0…1, from the probabilities [n, C]."""
         truth = pack.labels[indices]
         logs = self.map(pack.inputs[indices], lambda batch: self.module(batch).float().log_softmax(dim=1))
         loss = -logs[np.arange(len(truth)), truth].mean()
         return {"loss": float(loss), "accuracy": float((logs.argmax(axis=1) == truth).mean())}, np.exp(logs)
 
     def features(self, inputs: np.ndarray) -> np.ndarray:
-        """What the last layer sees [n, F], for networks that tell (`cnn`).
+        """What the last layer sees [n, F] of bytes [n, H, W, C], n > 0, for networks that tell (`cnn`).
 
         Raises:
             RequestError: this network does not.
@@ -89,7 +89,6 @@ class Classifier(Estimator):
             raise RequestError(f"gan.classifier: {name} does not give its features; train one with --model.name cnn")
         return self.map(inputs, features)
 
-    @torch.inference_mode()
     def _answer(self, inputs: torch.Tensor) -> list[Named]:
         rows = self.module(inputs).float().softmax(dim=1).tolist()
         return [Named(self.classes[best], row[best], row) for row in rows for best in [row.index(max(row))]]

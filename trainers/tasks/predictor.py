@@ -9,13 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainers.catalogue import TASKS, load
 from trainers.data import Pack, Unreadable, decode
 from trainers.data.normalise import Normalise
-from trainers.tasks.bundle import load_module, read_description
 
 BATCH = 256  # samples in the network at a time
-VECTOR = "a list of {} numbers"
 
 
 class Predictor(ABC):
@@ -24,6 +21,8 @@ class Predictor(ABC):
     An input is an image (a file's path, or its bytes), a vector of numbers, or for a GAN a seed.
 
     Attributes:
+        module: the network, on the `device`.
+        description: the content of its `model.json`.
         shape: of a sample: (C, H, W), or (D,) for vectors.
         classes: names, in the order of the outputs; none where no classes are told apart.
         fit: how an image becomes square.
@@ -47,14 +46,18 @@ class Predictor(ABC):
 
     @abstractmethod
     def predict(self, inputs: Sequence[Any]) -> list[Any]:
-        """Answers for inputs, in order; in the place of one that cannot be read stands the reason."""
+        """Answers for inputs, in order: each an `answer`, or Unreadable, which is given and not raised.
+
+        Raises:
+            TypeError: an input is of another kind.
+        """
 
 
 class Estimator(Predictor):
     """A predictor whose inputs are samples, images or vectors, so that a split of them measures it."""
 
     def predict(self, inputs: Sequence[Any]) -> list[Any]:
-        """Answers for samples, in order; in the place of one that cannot be read stands the reason."""
+        """As `Predictor.predict`; a vector that is not finite or of another length is Unreadable, too."""
         read = self._image if self.takes_images else self._vector
         arrays = [read(one) for one in inputs]
         sound = [array for array in arrays if isinstance(array, np.ndarray)]
@@ -64,18 +67,22 @@ class Estimator(Predictor):
     def answer_all(self, inputs: np.ndarray) -> list[Any]:
         """Answers for an array of inputs: bytes [n, H, W, C], or float32 [n, D]."""
         batches = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
-        return [answer for batch in batches for answer in self._answer(self._tensor(batch))]
+        with torch.inference_mode():
+            return [answer for batch in batches for answer in self._answer(self._tensor(batch))]
 
     @abstractmethod
     def measure(self, pack: Pack, indices: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
-        """Metrics on samples of a pack, and what they come from: an answer for each [n, K]."""
+        """Metrics on samples of a pack, places [n], by name, and what they come from: an answer for each [n, K]."""
 
     @abstractmethod
     def _answer(self, inputs: torch.Tensor) -> list[Any]:
         """Answers for one batch as the network takes it."""
 
     def map(self, inputs: np.ndarray, function: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
-        """A function of normalised inputs, over an array of inputs of any length, in batches."""
+        """What a function of normalised inputs, [m, …] to [m, …], gives for inputs of any number n > 0, in batches.
+
+        Inputs are bytes [n, H, W, C] or float32 [n, D], of which it sees floats [m, C, H, W] or [m, D] on the device.
+        """
         with torch.inference_mode():
             parts = [
                 function(self._tensor(inputs[start : start + BATCH])).float().cpu().numpy()
@@ -102,22 +109,5 @@ class Estimator(Predictor):
         except (TypeError, ValueError):
             vector = np.zeros(0, dtype=np.float32)
         if vector.shape != self.shape or not np.isfinite(vector).all():
-            return Unreadable(f"not {VECTOR.format(self.shape[0])}")
+            return Unreadable(f"not a list of {self.shape[0]} numbers")
         return vector
-
-
-def load_predictor(folder: Path, device: torch.device | None = None) -> Predictor:
-    """The trained model in a folder, by default on the GPU if there is one.
-
-    Raises:
-        RequestError: the folder holds none, or one of another version.
-    """
-    description = read_description(folder)
-    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return predictor_class(description["task"])(load_module(folder, description), description, device)
-
-
-def predictor_class(task: str) -> type[Predictor]:
-    """The class of a task's trained models."""
-    found: type[Predictor] = load(f"{TASKS[task].module}:PREDICTOR")
-    return found

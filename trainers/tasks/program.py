@@ -7,14 +7,14 @@ from torch import nn
 
 from trainers.errors import WorkError
 from trainers.tasks.bundle import copy_bundle, read_description
-from trainers.tasks.predictor import load_predictor
+from trainers.tasks.load import load_predictor
 
 PROGRAM = "program.pt2"
 TOLERANCE = 1e-4  # of outputs that the same operations on the same weights give
 SAMPLES = 3
 
 
-def export(folder: Path, target: Path) -> float:
+def export_program(folder: Path, target: Path) -> float:
     """Saves the model in a folder both ways in a new folder, loads both back, and compares outputs.
 
     Weights and description are copied as they are; the program takes any number of samples.

@@ -56,16 +56,15 @@ class Regressor(Estimator):
     answer = Value
 
     def values(self, inputs: np.ndarray) -> np.ndarray:
-        """Predictions [n, T] for an array of inputs."""
+        """Predictions [n, T] for float32 [n, D], n > 0."""
         return self.map(inputs, self.module)
 
     def measure(self, pack: Pack, indices: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
-        """Mean squared error, from the predictions."""
+        """Mean squared error, from the predictions [n, T]."""
         assert pack.values is not None
         values = self.values(pack.inputs[indices])
         return {"mse": float(np.square(values - pack.values[indices]).mean())}, values
 
-    @torch.inference_mode()
     def _answer(self, inputs: torch.Tensor) -> list[Value]:
         return [Value(row) for row in self.module(inputs).float().tolist()]
 

@@ -5,9 +5,6 @@ from typing import ClassVar
 
 import torch
 
-from trainers.catalogue import TASKS, load
-from trainers.experiment import Experiment
-
 
 class Task(ABC):
     """What a training step of one network means.
@@ -36,6 +33,7 @@ class Task(ABC):
     @abstractmethod
     def tally(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The `counts` of a batch, [len(counts)] float64, on the device."""
+        # Not torchmetrics: this vector is all that goes over the ranks, in one sum, and not each metric's states.
 
     @abstractmethod
     def answers(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -45,9 +43,3 @@ class Task(ABC):
         """Means of summed tallies; nothing if there were no samples."""
         *sums, samples = tally.tolist()
         return {name: total / samples for name, total in zip(self.counts, sums, strict=False)} if samples else {}
-
-
-def make_task(experiment: Experiment) -> Task:
-    """The experiment's task."""
-    task: Task = load(f"{TASKS[experiment.task].module}:TASK")(experiment.loss, experiment.training.label_smoothing)
-    return task

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from trainers.cluster import find_resources, this_machine
-from trainers.data import Pack, Prepared, Splits, open_pack
+from trainers.data import Pack, Prepared, SplitIndices, open_pack
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
@@ -92,7 +92,7 @@ def _tables(results: Results, display: Display) -> None:
         display.say(f"  loss {loss:7.3f}  {name}  is {truth}, taken for {predicted}")
 
 
-def _classifier(experiment: Experiment, pack: Pack, splits: Splits, storage: Path, display: Display) -> Path:
+def _classifier(experiment: Experiment, pack: Pack, splits: SplitIndices, storage: Path, display: Display) -> Path:
     from trainers.trained.classifier import find_classifier
 
     return find_classifier(

@@ -8,7 +8,7 @@ from trainers.experiment import Experiment
 from trainers.storage import Mirror
 from trainers.storage import check as check_storage
 from trainers.summary import Summary
-from trainers.tasks.program import export as save
+from trainers.tasks.program import export_program
 from trainers.trained.find import find_model
 
 
@@ -27,7 +27,7 @@ def export(
     if folder.exists():
         raise RequestError(f"--to: {folder} is there already; name a new folder")
     with summary.phase("evaluate"):
-        difference = save(found.folder, folder)
+        difference = export_program(found.folder, folder)
         kept = Mirror.of(experiment.storage, storage, folder)
         kept.settle()
     summary.model.name, summary.model.version = found.name, found.version

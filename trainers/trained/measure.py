@@ -5,16 +5,18 @@ from typing import cast
 
 import numpy as np
 
-from trainers.data import Pack, Splits, open_pack, splits_of
+from trainers.data import Pack, SplitIndices, open_pack, splits_of
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
-from trainers.tasks import Classifier, Estimator, Judge, Predictor, Sampler, load_predictor
+from trainers.tasks import Classifier, Estimator, GanEvaluator, Predictor, Sampler, load_predictor
 
 MEASURED_SEED = 1  # of the samples by which a GAN is measured
 
 
-def data_for(predictor: Predictor, experiment: Experiment, storage: Path, display: Display) -> tuple[Pack, Splits]:
+def data_for(
+    predictor: Predictor, experiment: Experiment, storage: Path, display: Display
+) -> tuple[Pack, SplitIndices]:
     """The experiment's data as a trained model takes it: its image size, fit and channels.
 
     Raises:
@@ -41,5 +43,5 @@ def measure(
     if isinstance(predictor, Estimator):
         return predictor.measure(pack, indices)
     assert classifier is not None
-    judge = Judge(cast("Classifier", load_predictor(classifier)), pack.inputs[indices])
-    return judge.metrics(cast("Sampler", predictor).sample(experiment.gan.samples, MEASURED_SEED)), np.zeros((0, 0))
+    evaluator = GanEvaluator(cast("Classifier", load_predictor(classifier)), pack.inputs[indices])
+    return evaluator.metrics(cast("Sampler", predictor).sample(experiment.gan.samples, MEASURED_SEED)), np.zeros((0, 0))

@@ -8,7 +8,7 @@ import numpy as np
 
 from trainers.data import Pack
 from trainers.reports import draw_fit, draw_reconstructions, draw_regions, draw_tiles
-from trainers.tasks import Autoencoder, Classifier, Predictor, Regressor, Sampler
+from trainers.tasks import Classifier, Predictor, Reconstructor, Regressor, Sampler
 from trainers.trained.results import Results
 
 REBUILT = 16
@@ -29,7 +29,7 @@ def draw_results(
         drawn = Results(pack, indices, answers).draw(folder)
         return drawn + (_regions(load(), pack, indices, folder) if pack.shape == (2,) else [])
     predictor = load()
-    if isinstance(predictor, Autoencoder):
+    if isinstance(predictor, Reconstructor):
         originals = pack.inputs[indices[:REBUILT]]
         return [draw_reconstructions(originals, predictor.reconstructions(originals), folder / "reconstructions.png")]
     if isinstance(predictor, Sampler):

@@ -99,7 +99,7 @@ def _expand(path: str) -> list[Input]:
     if path.startswith(("http://", "https://")):
         return [(path, _download)]
     if path.startswith(S3):
-        from trainers.data.s3 import images_below
+        from trainers.data.s3_files import images_below
 
         found, read = images_below(path)
         inside: list[Input] = [(address, read) for address in found]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from trainers.data import Pack
-from trainers.reports import draw_confusion, draw_grid
+from trainers.reports import draw_confusion, draw_predictions
 
 GRID = 32  # predictions in the picture
 
@@ -94,7 +94,7 @@ class Results:
         room = min(GRID - len(worst), len(right))
         fine = right[np.linspace(0, len(right) - 1, room).astype(int)] if room else right[:0]
         chosen = np.concatenate([worst, fine])
-        return draw_grid(
+        return draw_predictions(
             self.pack.inputs[self.indices[chosen]],
             [self.pack.classes[label] for label in self.truth[chosen]],
             [self.pack.classes[label] for label in self.predicted[chosen]],

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from trainers.data.batches import Samples, TrainingBatches
 from trainers.data.normalise import Normalise
+from trainers.data.samples import Samples
+from trainers.data.training_batches import TrainingBatches
 from trainers.experiment import Augment
 
 CPU = torch.device("cpu")

@@ -5,7 +5,7 @@ import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from trainers.data.augment import COLUMNS, apply, draw, rand_augment
+from trainers.data.augment import COLUMNS, apply_changes, draw_changes, rand_augment
 from trainers.data.normalise import Normalise
 from trainers.experiment import Augment
 
@@ -34,12 +34,12 @@ def normalise(images, name="imagenet"):
 
 def augmented(images, augment, changes=None, name="imagenet"):
     if changes is None:
-        changes = draw(len(images), augment, torch.Generator().manual_seed(5))
-    return apply(images, changes, augment, Normalise.of(name, images.shape[-1]))
+        changes = draw_changes(len(images), augment, torch.Generator().manual_seed(5))
+    return apply_changes(images, changes, augment, Normalise.of(name, images.shape[-1]))
 
 
 def drawn(augment, name, count=6, seed=5):
-    return draw(count, augment, torch.Generator().manual_seed(seed))[:, COLUMNS.index(name)]
+    return draw_changes(count, augment, torch.Generator().manual_seed(seed))[:, COLUMNS.index(name)]
 
 
 def change(**values):
@@ -131,7 +131,7 @@ def test_colours_stay_between_black_and_white(images, name):
 
 def test_drawn_changes_stay_within_what_was_asked():
     augment = Augment(flip=0.25, zoom=0.4, rotate=10, color=0.2, crop=2, cutout=0.5)
-    changes = dict(zip(COLUMNS, draw(2000, augment, torch.Generator().manual_seed(0)).unbind(1), strict=True))
+    changes = dict(zip(COLUMNS, draw_changes(2000, augment, torch.Generator().manual_seed(0)).unbind(1), strict=True))
     assert 0.2 < changes["flip"].mean() < 0.3
     assert changes["zoom"].min() >= 0.6
     assert changes["zoom"].max() <= 1
@@ -147,4 +147,4 @@ def test_drawn_changes_stay_within_what_was_asked():
 
 
 def test_nothing_is_drawn_for_what_is_not_asked():
-    assert draw(4, Augment(mixup=1, randaugment=2), torch.Generator()) is None
+    assert draw_changes(4, Augment(mixup=1, randaugment=2), torch.Generator()) is None

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from trainers.catalogue import SOURCES
-from trainers.data import CURVE_NOISE, splits_of
+from trainers.data import splits_of
 from trainers.data.bulk import Arrays, Bulk
 from trainers.data.decode import fitted
-from trainers.data.listing import Split
+from trainers.data.listing import UNSPLIT, Split
 from trainers.data.pack import open_pack, reopen_pack
-from trainers.data.splits import UNSPLIT
+from trainers.data.sources.curve import CURVE_NOISE
 from trainers.errors import RequestError
 from trainers.experiment import Data
 
@@ -35,9 +35,9 @@ def offered(monkeypatch):
             loaded.append(1)
             return arrays
 
-        monkeypatch.setattr("trainers.data.spiral.list_spiral", lambda *_: Bulk(classes, stamp, load, "here"))
+        monkeypatch.setattr("trainers.data.sources.spiral.list_spiral", lambda *_: Bulk(classes, stamp, load, "here"))
         # MNIST's line, but made here
-        here = replace(SOURCES["mnist"], function="trainers.data.spiral:list_spiral", at="here")
+        here = replace(SOURCES["mnist"], function="trainers.data.sources.spiral:list_spiral", at="here")
         monkeypatch.setitem(SOURCES, "mnist", here)
         return loaded
 
@@ -134,7 +134,7 @@ def test_the_curve_has_values_with_the_noise_that_is_stated(tmp_path):
 
 def test_the_values_belong_to_the_fingerprints(tmp_path, monkeypatch):
     pack = open_pack(Data(source="curve"), tmp_path)
-    monkeypatch.setattr("trainers.data.curve.CURVE_NOISE", 0.2)
+    monkeypatch.setattr("trainers.data.sources.curve.CURVE_NOISE", 0.2)
     other = open_pack(Data(source="curve"), tmp_path / "other")
     assert np.array_equal(pack.inputs, other.inputs)
     assert other.fingerprint != pack.fingerprint

@@ -5,9 +5,9 @@ import pytest
 from images import tree, zipped
 
 from trainers.data import open_pack, splits_of
-from trainers.data.cifar10 import BATCHES, CLASSES, parse_pickle
 from trainers.data.listing import Listing, Split
-from trainers.data.source import list_source
+from trainers.data.sources.by_name import list_source
+from trainers.data.sources.cifar10 import BATCHES, CLASSES, parse_pickle
 from trainers.errors import RequestError
 from trainers.experiment import Data
 

@@ -14,8 +14,8 @@ from test_mnist import written
 
 from trainers.catalogue import SOURCES
 from trainers.data import open_pack
-from trainers.data.download import ARCHIVES, Archive
-from trainers.data.source import list_source
+from trainers.data.sources.by_name import list_source
+from trainers.data.sources.download import ARCHIVES, Archive
 from trainers.errors import RequestError
 from trainers.experiment import Data
 

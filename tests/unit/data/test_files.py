@@ -6,8 +6,8 @@ import pytest
 from images import photo, tree, zipped
 
 from trainers.data.disk import require_space
-from trainers.data.files import open_files, open_tree
 from trainers.data.listing import SPLIT_FOLDERS
+from trainers.data.sources.by_name import open_files, open_tree
 from trainers.errors import RequestError
 
 
@@ -137,7 +137,7 @@ def test_a_folder_that_may_not_be_read_is_told_in_one_line(folder, tmp_path, mon
     def denied(place):
         raise PermissionError(13, "Permission denied", os.fspath(place))
 
-    monkeypatch.setattr("trainers.data.files.os.scandir", denied)
+    monkeypatch.setattr("trainers.data.local_files.os.scandir", denied)
     assert f"cannot read {folder}: Permission denied" in one_line(folder, tmp_path)
 
 

@@ -13,20 +13,11 @@ SIDE = 12
 COUNT = 5
 
 
-class Drawn:
-    """In the place of torchvision's Beta distribution: always the same share."""
-
-    def __init__(self, share):
-        self.share = share
-
-    def sample(self, _):
-        return torch.tensor(self.share)
-
-
 def torchvisions(kind, share, images, labels):
-    operation = kind(num_classes=CLASSES)
-    operation._dist = Drawn(share)
-    return operation(images, labels)
+    """What torchvision makes of them where its Beta distribution gives this share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.distributions.Beta, "sample", lambda *_: torch.tensor(share))
+        return kind(num_classes=CLASSES)(images, labels)
 
 
 @pytest.fixture
@@ -73,7 +64,7 @@ def draws(augment, count=500):
 
 
 def test_shares_follow_the_beta_distribution():
-    shares = np.array([blend.share for blend in draws(Augment(mixup=0.4))])
+    shares = np.array([blend.lam for blend in draws(Augment(mixup=0.4))])
     assert abs(shares.mean() - 0.5) < 0.05
     assert shares.var() == pytest.approx(1 / (4 * (2 * 0.4 + 1)), rel=0.1)
 
@@ -85,7 +76,7 @@ def test_partners_are_a_permutation_of_the_global_batch():
 def test_cutmix_keeps_the_share_that_its_box_leaves():
     for blend in draws(Augment(cutmix=1)):
         own = blend.inputs(torch.ones(1, 1, SIDE, SIDE), torch.zeros(1, 1, SIDE, SIDE))
-        assert own.mean().item() == pytest.approx(blend.share)
+        assert own.mean().item() == pytest.approx(blend.lam)
 
 
 def test_with_both_each_step_has_one_of_the_two():

@@ -6,8 +6,8 @@ import pytest
 from images import zipped
 
 from trainers.data import open_pack, splits_of
-from trainers.data.mnist import FASHION
-from trainers.data.source import list_source
+from trainers.data.sources.by_name import list_source
+from trainers.data.sources.mnist import FASHION
 from trainers.errors import RequestError
 from trainers.experiment import Data
 
@@ -91,7 +91,7 @@ def test_folders_that_could_both_be_meant_are_named(tmp_path):
 def test_a_listing_reads_nothing_and_a_later_start_neither(tmp_path, monkeypatch):
     root = written(tmp_path / "root")
     pack = open_pack(digits(root), tmp_path)
-    monkeypatch.setattr("trainers.data.files._read_plain", None)
+    monkeypatch.setattr("trainers.data.local_files._read_plain", None)
     list_source(digits(root), tmp_path)
     assert open_pack(digits(root), tmp_path).fingerprint == pack.fingerprint
 

@@ -7,7 +7,7 @@ from images import tree, zipped
 
 from trainers.data import open_pack, splits_of
 from trainers.data.listing import Split
-from trainers.data.source import list_source
+from trainers.data.sources.by_name import list_source
 from trainers.errors import RequestError
 from trainers.experiment import Data
 

@@ -14,8 +14,8 @@ from images import cats_and_dogs, photo, tree, zipped
 
 from trainers.data import packing
 from trainers.data.decode import decode
+from trainers.data.listing import UNSPLIT
 from trainers.data.pack import load_pack, open_pack, reopen_pack
-from trainers.data.splits import UNSPLIT
 from trainers.errors import RequestError
 from trainers.experiment import Data
 

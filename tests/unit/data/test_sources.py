@@ -1,11 +1,12 @@
 import logging
+from pkgutil import resolve_name
 
 import pytest
 from images import cats_and_dogs, tree, zipped
 
-from trainers.catalogue import SOURCES, load
+from trainers.catalogue import SOURCES
 from trainers.data.listing import Split
-from trainers.data.source import list_source
+from trainers.data.sources.by_name import list_source
 from trainers.errors import RequestError
 from trainers.experiment import Data
 
@@ -29,7 +30,7 @@ def refusal(tmp_path, source, names):
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_source_in_the_catalogue_is_where_it_says(name):
-    assert callable(load(SOURCES[name].function))
+    assert callable(resolve_name(SOURCES[name].function))
     assert f"{name}: {SOURCES[name].about}" in Data.model_fields["source"].description
 
 
@@ -121,7 +122,7 @@ def test_the_sample_is_drawn_below_the_storage_and_listed(tmp_path, monkeypatch)
         drawn.append(folder)
         tree(folder, [*cats_and_dogs(3), *cats_and_dogs(1, "test/")])
 
-    monkeypatch.setattr("trainers.data.sample.draw", draw)
+    monkeypatch.setattr("trainers.data.sources.sample.make_sample", draw)
     listing = list_source(Data(), tmp_path)
     assert drawn == [tmp_path / "data" / "sample"]
     assert listing.classes == ("cat", "dog")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from trainers.data.listing import Split
-from trainers.data.splits import UNSPLIT, assign
+from trainers.data.listing import UNSPLIT, Split
+from trainers.data.splits import assign
 from trainers.errors import RequestError
 
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from toys import experiment_of, make_curve, make_pack, same
 
-from trainers.data.batches import Samples, TrainingBatches
 from trainers.data.normalise import Normalise
+from trainers.data.samples import Samples
+from trainers.data.training_batches import TrainingBatches
 from trainers.engine.features import compute_features, features_here, on_features, open_features, why_not
 from trainers.engine.optim import make_optimizer
 from trainers.errors import WorkError
@@ -35,7 +36,7 @@ def outputs(module, pack):
     """What a network makes of a whole pack."""
     samples = samples_of(pack)
     with torch.inference_mode():
-        return module.eval()(samples.prepare(samples.inputs))
+        return module.eval()(samples.normalise(samples.inputs))
 
 
 def train(experiment, built, pack, epochs=2):

@@ -149,7 +149,7 @@ def test_evaluation_answers_for_every_sample_in_order_and_changes_nothing(make_l
     indices = torch.tensor([5, 3, 40])
     _, answers = learner.evaluate(indices, answers=True)
     inputs, _ = learner.samples.take(indices)
-    expected = learner.module(learner.samples.prepare(inputs)).softmax(dim=1)
+    expected = learner.module(learner.samples.normalise(inputs)).softmax(dim=1)
     torch.testing.assert_close(answers, expected)
     assert same(learner.module.state_dict(), before)
 

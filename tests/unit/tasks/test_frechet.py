@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainers.tasks.frechet import Statistics, collapsed, confident, diversity, frechet_distance, statistics
+from trainers.tasks.frechet import Statistics, frechet_distance, statistics
+from trainers.tasks.gan_evaluator import collapsed, confident, diversity
 
 
 def features(count: int, width: int, *, seed: int) -> Tensor:

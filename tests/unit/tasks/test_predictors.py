@@ -12,7 +12,7 @@ from toys import PROBLEMS, make_loop, make_pack, make_problem, train
 
 from trainers.data import Unreadable
 from trainers.errors import RequestError
-from trainers.tasks import Autoencoder, Classifier, Regressor, Sampler, copy_bundle, load_predictor
+from trainers.tasks import Classifier, Reconstructor, Regressor, Sampler, copy_bundle, load_predictor
 from trainers.tracking.signature import answers, takes
 
 CPU = torch.device("cpu")
@@ -20,7 +20,7 @@ KINDS = {
     "images": Classifier,
     "vectors": Classifier,
     "regression": Regressor,
-    "autoencoding": Autoencoder,
+    "autoencoding": Reconstructor,
     "adversarial": Sampler,
 }
 
@@ -56,7 +56,7 @@ def test_a_checkpoint_of_each_task_is_loaded_as_what_it_is_for(trained, problem,
 @pytest.mark.parametrize("problem", ["images", "vectors", "regression", "autoencoding"])
 def test_answers_for_arrays_are_those_of_the_evaluation(trained, problem):
     loop, predictor = trained[problem]
-    ask = {Classifier: "probabilities", Regressor: "values", Autoencoder: "errors"}[type(predictor)]
+    ask = {Classifier: "probabilities", Regressor: "values", Reconstructor: "errors"}[type(predictor)]
     metrics, expected = loop.learner.evaluate(loop.validation, answers=True)
     indices = loop.validation.numpy()
     got = getattr(predictor, ask)(make_problem(problem).inputs[indices])

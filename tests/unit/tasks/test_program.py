@@ -5,7 +5,7 @@ import torch
 from toys import make_loop, train
 
 from trainers.tasks import load_predictor
-from trainers.tasks.program import PROGRAM, TOLERANCE, export
+from trainers.tasks.program import PROGRAM, TOLERANCE, export_program
 
 
 @pytest.mark.parametrize(("problem", "network"), [("images", "cnn"), ("adversarial", "dcgan")])
@@ -14,7 +14,7 @@ def test_a_program_gives_the_outputs_of_the_network(tmp_path, problem, network):
     train(loop)
     predictor = load_predictor(loop.store.path(1), torch.device("cpu"))
     folder = tmp_path / "exported"
-    assert 0 <= export(loop.store.path(1), folder) <= TOLERANCE
+    assert 0 <= export_program(loop.store.path(1), folder) <= TOLERANCE
     program = torch.export.load(folder / PROGRAM).module()
     assert sorted(path.name for path in folder.iterdir()) == ["model.json", PROGRAM, "weights.safetensors"]
     for samples in (1, 7):

@@ -17,18 +17,12 @@ from numpy.typing import NDArray
 
 from trainers.data.bulk import Arrays, Bulk, stamp_of
 from trainers.data.files import Entry, Files
-from trainers.data.listing import Split
-from trainers.data.splits import UNSPLIT
+from trainers.data.listing import UNSPLIT, Split
 from trainers.errors import RequestError
 
 DIGITS = tuple("0123456789")
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-IDX_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
 def list_mnist(files: Files) -> Bulk:
@@ -104,6 +98,7 @@ def _read_pair(files: Files, images: Entry, labels: Entry, classes: int) -> tupl
 
 def _read_idx(files: Files, entry: Entry, dimensions: int) -> NDArray[np.uint8]:
     """The array in an idx file; RequestError if it is not as its header says."""
+    # Not by torchvision's reader, which wants a path: there is none in a zip or on S3.
     where = f"data.path: {files.place}: {entry.name}"
     content = files.require(entry.name)
     if entry.name.endswith(".gz"):

@@ -8,7 +8,7 @@ is right for about half of them, a network with one hidden layer of 100 units fo
 import numpy as np
 
 from trainers.data.bulk import Arrays, Bulk
-from trainers.data.splits import UNSPLIT
+from trainers.data.listing import UNSPLIT
 
 VERSION = "1"  # to be raised whenever the points change
 ARMS = ("arm 1", "arm 2", "arm 3")

@@ -5,7 +5,7 @@ An image that lies in no class folder is left out with a warning.
 """
 
 from trainers.data.files import Files
-from trainers.data.listing import SPLIT_FOLDERS, Found, Listing, make_listing, warn_left_out
+from trainers.data.listing import SPLIT_FOLDERS, LabelledFile, Listing, make_listing, warn_left_out
 
 _LAYOUT = "one folder per class, such as cats/a.jpg and dogs/b.jpg, or train/cats/a.jpg and train/dogs/b.jpg"
 
@@ -24,7 +24,7 @@ def list_folder(files: Files) -> Listing:
         else:
             usable, split = len(path) > 1, None
         if usable:
-            found.append(Found(entry, path[0], split))
+            found.append(LabelledFile(entry, path[0], split))
         else:
             left_out.append(entry.name)
     listing = make_listing(files, found, _LAYOUT)

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable
 
 from trainers.data.files import Entry, Files
-from trainers.data.listing import SPLIT_FOLDERS, Found, Listing, Split, make_listing, warn_left_out
+from trainers.data.listing import SPLIT_FOLDERS, LabelledFile, Listing, Split, make_listing, warn_left_out
 from trainers.errors import RequestError
 
 
-def list_names(files: Files, pattern: str) -> Listing:
+def list_by_file_name(files: Files, pattern: str) -> Listing:
     """The images of `files` whose names match; RequestError if none does, or there are fewer than two classes."""
     tops = {entry: entry.name.partition("/")[0].lower() if "/" in entry.name else "" for entry in files.entries}
     has_train = "train" in tops.values()
@@ -24,7 +24,7 @@ def list_names(files: Files, pattern: str) -> Listing:
     return listing
 
 
-def found_by_pattern(files: Files, entries: Iterable[tuple[Entry, Split | None]], pattern: str) -> list[Found]:
+def found_by_pattern(files: Files, entries: Iterable[tuple[Entry, Split | None]], pattern: str) -> list[LabelledFile]:
     """Those of `entries` in whose name, without its folders, the pattern's first group finds a class.
 
     The others are left out with a warning.
@@ -36,7 +36,7 @@ def found_by_pattern(files: Files, entries: Iterable[tuple[Entry, Split | None]]
     for entry, split in entries:
         match = re.search(pattern, entry.name.rpartition("/")[2])
         if match and match[1]:
-            found.append(Found(entry, match[1], split))
+            found.append(LabelledFile(entry, match[1], split))
         else:
             left_out.append(entry.name)
     if left_out and not found:

@@ -11,7 +11,7 @@ from trainers.reports.style import QUIET, TEXT, VERMILION, picture, pixel_font, 
 _TILE, _GAP, _CAPTION = 144, 16, 40  # pixels: side of a picture, space between two, height of the text below one
 
 
-def draw_grid(
+def draw_predictions(
     images: NDArray[np.uint8],
     truth: Sequence[str],
     predicted: Sequence[str],
@@ -30,7 +30,7 @@ def draw_grid(
     from PIL import Image, ImageDraw, ImageOps
 
     if len(images) == 0:
-        raise ValueError("draw_grid needs at least one image")
+        raise ValueError("draw_predictions needs at least one image")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     size = (columns * (_TILE + _GAP) + _GAP, rows * (_TILE + _CAPTION + _GAP) + _GAP)

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from trainers.data.bulk import Arrays, Bulk, stamp_of
 from trainers.data.files import Entry, Files, require_images
-from trainers.data.folder import list_folder
-from trainers.data.listing import SPLIT_FOLDERS, Listing, Split
-from trainers.data.splits import UNSPLIT
+from trainers.data.listing import SPLIT_FOLDERS, UNSPLIT, Listing, Split
+from trainers.data.sources.folder import list_folder
 from trainers.errors import RequestError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -28,7 +27,7 @@ BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data
 _PIXELS = 3 * 32 * 32
 _INTEGERS = ("BININT", "BININT1", "BININT2")
 
-Batch = tuple[NDArray[np.int64], NDArray[np.uint8]]  # labels [n], planes [n, 3072]
+Parsed = tuple[NDArray[np.int64], NDArray[np.uint8]]  # labels [n], planes [n, 3072]
 
 
 def list_cifar10(files: Files) -> Listing | Bulk:
@@ -40,7 +39,7 @@ def list_cifar10(files: Files) -> Listing | Bulk:
     )
 
 
-def _batches(files: Files, suffix: str, parse: Callable[[bytes], Batch]) -> Bulk | None:
+def _batches(files: Files, suffix: str, parse: Callable[[bytes], Parsed]) -> Bulk | None:
     """The six batches of one form; None if there is none of them."""
     by_name = {entry.name.rpartition("/")[2]: entry for entry in files.others}
     missing = [name + suffix for name in BATCHES if name + suffix not in by_name]
@@ -52,7 +51,7 @@ def _batches(files: Files, suffix: str, parse: Callable[[bytes], Batch]) -> Bulk
     return Bulk(CLASSES, stamp_of(entries), lambda: _load(files, entries, parse), files.place)
 
 
-def _load(files: Files, entries: list[Entry], parse: Callable[[bytes], Batch]) -> Arrays:
+def _load(files: Files, entries: list[Entry], parse: Callable[[bytes], Parsed]) -> Arrays:
     names: list[str] = []
     labels, planes, given = [], [], []
     for name, entry in zip(BATCHES, entries, strict=True):
@@ -71,7 +70,7 @@ def _load(files: Files, entries: list[Entry], parse: Callable[[bytes], Batch]) -
     return Arrays(names, images, np.concatenate(labels), np.concatenate(given))
 
 
-def parse_pickle(content: bytes) -> Batch:
+def parse_pickle(content: bytes) -> Parsed:
     """Labels and pixels of a pickled batch, a dictionary with `labels` and `data`, without unpickling it.
 
     The labels are the integers that follow the string "labels", up to the next string; the data is the longest string.
@@ -91,7 +90,7 @@ def parse_pickle(content: bytes) -> Batch:
     return _checked(np.array(labels, np.int64), data.encode("latin-1") if isinstance(data, str) else data)
 
 
-def parse_records(content: bytes) -> Batch:
+def parse_records(content: bytes) -> Parsed:
     """Labels and pixels of a binary batch; raises ValueError if its length is not that of whole records."""
     if len(content) % (1 + _PIXELS):
         raise ValueError(f"{len(content):,} bytes are no multiple of {1 + _PIXELS:,}")
@@ -99,7 +98,7 @@ def parse_records(content: bytes) -> Batch:
     return _checked(records[:, 0].astype(np.int64), records[:, 1:].tobytes())
 
 
-def _checked(labels: NDArray[np.int64], data: bytes | bytearray) -> Batch:
+def _checked(labels: NDArray[np.int64], data: bytes | bytearray) -> Parsed:
     if not len(labels) or len(data) != len(labels) * _PIXELS:
         raise ValueError(f"{len(labels):,} labels and {len(data):,} bytes of pixels, {_PIXELS:,} of which are an image")
     if labels.min() < 0 or labels.max() >= len(CLASSES):

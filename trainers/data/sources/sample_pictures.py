@@ -19,7 +19,7 @@ _COLLARS: tuple[Colour, ...] = ((200, 60, 60), (60, 110, 190), (70, 150, 90), (2
 _INK, _WHITE, _PINK, _BRASS = (34, 28, 30), (250, 250, 246), (222, 138, 140), (236, 200, 84)
 
 
-def picture(animal: str, dice: Random) -> Image.Image:
+def animal_picture(animal: str, dice: Random) -> Image.Image:
     """One RGB drawing of a "cat" or a "dog", 96×96 pixels; everything in it comes from `dice`."""
     side = SIZE * _FINE
     fur = _shade(dice, dice.choice(_FURS))

@@ -8,7 +8,7 @@ unseen points no model comes below a mean squared error of `CURVE_NOISE`² = 0.0
 import numpy as np
 
 from trainers.data.bulk import Arrays, Bulk
-from trainers.data.splits import UNSPLIT
+from trainers.data.listing import UNSPLIT
 
 VERSION = "1"  # to be raised whenever the points change
 CURVE_NOISE = 0.1  # standard deviation

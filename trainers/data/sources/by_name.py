@@ -1,15 +1,16 @@
 """What `data.source` names: its files, and what they hold, by its line in `trainers.catalogue`."""
 
+from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 
-from trainers.catalogue import SOURCES, load
+from trainers.catalogue import SOURCES
 from trainers.data.bulk import Bulk
-from trainers.data.download import ensure
-from trainers.data.files import Files, open_files, open_tree
-from trainers.data.listing import SPLIT_FOLDERS, Item, Listing, Progress, Split
+from trainers.data.files import Files, require_images
+from trainers.data.listing import SPLIT_FOLDERS, Listing, Progress
+from trainers.data.local_files import open_local
+from trainers.data.sources.download import ensure
 from trainers.experiment import Data
-
-__all__ = ["Item", "Listing", "Split", "channels_of", "list_source"]
 
 
 def list_source(data: Data, storage: Path, progress: Progress | None = None) -> Listing | Bulk:
@@ -27,21 +28,34 @@ def list_source(data: Data, storage: Path, progress: Progress | None = None) -> 
             path, and the data cannot be downloaded.
     """
     source = SOURCES[data.source]
-    function = load(source.function)
-    listed: Listing | Bulk
+    function: Callable[..., Listing | Bulk] = resolve_name(source.function)
     if source.at == "here":
-        listed = function(storage, progress)
-    else:
-        files = (_published if source.at == "download" else _images)(data, storage, progress)
-        listed = function(files, data.pattern) if source.pattern else function(files)
-    return listed
+        return function(storage, progress)
+    files = (_published if source.at == "download" else _images)(data, storage, progress)
+    return function(files, data.pattern) if source.pattern else function(files)
 
 
 def channels_of(data: Data) -> int:
     """How many numbers make a pixel: 3 for RGB, 1 for grey."""
-    if data.channels == "auto":
-        return 1 if SOURCES[data.source].grey else 3
-    return 1 if data.channels == "grey" else 3
+    grey = SOURCES[data.source].grey if data.channels == "auto" else data.channels == "grey"
+    return 1 if grey else 3
+
+
+def open_tree(path: str, downloads: Path, progress: Progress | None = None) -> Files:
+    """List a folder, a .zip file, an s3:// prefix or an s3://….zip object, of which a copy is kept in `downloads`.
+
+    Raises RequestError if there is nothing, or it may not be read.
+    """
+    if path.startswith("s3://"):
+        from trainers.data.s3_files import open_s3  # boto3 is not imported where there is no S3
+
+        return open_s3(path, downloads, progress)
+    return open_local(Path(path).expanduser(), path)
+
+
+def open_files(path: str, downloads: Path, progress: Progress | None = None) -> Files:
+    """Like `open_tree`, for what must hold images; RequestError if it holds none."""
+    return require_images(open_tree(path, downloads, progress))
 
 
 def _images(data: Data, storage: Path, progress: Progress | None) -> Files:

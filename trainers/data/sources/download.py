@@ -13,8 +13,9 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from trainers.data.disk import locked, require_space, save, writing
+from trainers.data.disk import locked, require_space, write_download, writing
 from trainers.data.listing import Progress
+from trainers.data.sources.mnist import IDX_FILES
 from trainers.errors import RequestError
 
 log = logging.getLogger("trainers")
@@ -43,32 +44,33 @@ class Archive:
         return self.urls[0].rpartition("/")[2]
 
 
-def _idx(mirrors: tuple[str, ...], sums: dict[str, str]) -> tuple[Archive, ...]:
+def _idx(mirrors: tuple[str, ...], *sums: str) -> tuple[Archive, ...]:
     return tuple(
         Archive(tuple(f"{mirror}{name}.gz" for mirror in mirrors), md5, (f"{name}.gz", name))
-        for name, md5 in sums.items()
+        for name, md5 in zip(IDX_FILES, sums, strict=True)
     )
 
 
-# Addresses and sums as in torchvision.datasets (mnist.py, cifar.py, oxford_iiit_pet.py of 0.25).
+def _pets(name: str, md5: str) -> Archive:
+    return Archive((f"https://www.robots.ox.ac.uk/~vgg/data/pets/data/{name}.tar.gz",), md5, (name,))
+
+
+# Addresses and sums as in torchvision.datasets (mnist.py, cifar.py, oxford_iiit_pet.py of 0.25), which is not asked for
+# them: it takes a second to import, for what mostly is there already, and those of the pets are private.
 ARCHIVES: dict[str, tuple[Archive, ...]] = {
     "mnist": _idx(
         ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
-        {
-            "train-images-idx3-ubyte": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-            "train-labels-idx1-ubyte": "d53e105ee54ea40749a09fcbcd1e9432",
-            "t10k-images-idx3-ubyte": "9fb629c4189551a2d022fa330f9573f3",
-            "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
-        },
+        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "d53e105ee54ea40749a09fcbcd1e9432",
+        "9fb629c4189551a2d022fa330f9573f3",
+        "ec29112dd5afa0611ce80d1b7f02629c",
     ),
     "fashion-mnist": _idx(
         ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
-        {
-            "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            "train-labels-idx1-ubyte": "25c81989df183df01b3e8a0aad5dffbe",
-            "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
-            "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
-        },
+        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "25c81989df183df01b3e8a0aad5dffbe",
+        "bef4ecab320f06d8554ea6380940ec79",
+        "bb300cfdad3c16e7a12a480ee83cd310",
     ),
     "cifar10": (
         Archive(
@@ -78,16 +80,8 @@ ARCHIVES: dict[str, tuple[Archive, ...]] = {
         ),
     ),
     "oxford-pets": (
-        Archive(
-            ("https://www.robots.ox.ac.uk/~vgg/data/pets/data/images.tar.gz",),
-            "5c4f3ee8e5d25df40f4fd59a7f44e54c",
-            ("images",),
-        ),
-        Archive(
-            ("https://www.robots.ox.ac.uk/~vgg/data/pets/data/annotations.tar.gz",),
-            "95a8c909bbe2e81eed6a22bccdf3f68f",
-            ("annotations",),
-        ),
+        _pets("images", "5c4f3ee8e5d25df40f4fd59a7f44e54c"),
+        _pets("annotations", "95a8c909bbe2e81eed6a22bccdf3f68f"),
     ),
 }
 
@@ -158,7 +152,7 @@ def _fetch(url: str, target: Path, progress: Progress | None) -> str:
             size = response.length or 0
             log.info("downloading %s (%.1f MB)", url, size / 1e6)
             require_space(target.parent, size)
-            save(iter(lambda: response.read(_CHUNK), b""), size, target, progress)
+            write_download(iter(lambda: response.read(_CHUNK), b""), size, target, progress)
     except (OSError, HTTPException) as error:
         return str(error).removeprefix("<urlopen error ").removesuffix(">") or type(error).__name__
     return ""

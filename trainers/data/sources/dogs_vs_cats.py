@@ -7,7 +7,7 @@ images (1.jpg, 2.jpg, …) have no class. What has none, and what lies beside a 
 """
 
 from trainers.data.files import Files
-from trainers.data.listing import Found, Listing, Split, make_listing, warn_left_out
+from trainers.data.listing import LabelledFile, Listing, Split, make_listing, warn_left_out
 
 _LAYOUT = "train/CLASS.NUMBER.jpg, such as train/cat.0.jpg and train/dog.0.jpg"
 _TEST = ("test", "test1")
@@ -22,9 +22,9 @@ def list_dogs_vs_cats(files: Files) -> Listing:
         if label is None or (has_train and folder not in ("train", *_TEST)):
             left_out.append(entry.name)
         elif folder in _TEST:
-            tests.append(Found(entry, label, Split.TEST))
+            tests.append(LabelledFile(entry, label, Split.TEST))
         else:
-            found.append(Found(entry, label, None))
+            found.append(LabelledFile(entry, label, None))
     known = {one.class_name for one in found}
     left_out += [one.entry.name for one in tests if one.class_name not in known]
     listing = make_listing(files, found + [one for one in tests if one.class_name in known], _LAYOUT)

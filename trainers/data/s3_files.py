@@ -5,26 +5,28 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from trainers.data.decode import IMAGE_SUFFIXES, Unreadable
-from trainers.data.disk import locked, require_space, save
-from trainers.data.files import Entry, Files, open_local, sort_entries
+from trainers.data.disk import locked, require_space, write_download
+from trainers.data.files import Entry, Files, sort_entries
+from trainers.data.listing import Progress
+from trainers.data.local_files import open_local
 from trainers.errors import RequestError, WorkError
 from trainers.storage.s3 import READ, THREADS, Remote
 
 
-def open_s3(url: str, downloads: Path, progress: Callable[[int, int, str], None] | None = None) -> Files:
+def open_s3(url: str, downloads: Path, progress: Progress | None = None) -> Files:
     """List the files below s3://bucket/prefix, or fetch s3://bucket/….zip and open that.
 
     Raises RequestError in one line for a wrong name, wrong or missing keys, or a host that cannot be reached.
     """
     if url.lower().endswith(".zip"):
-        return open_local(fetch(url, downloads, "data.path", progress), url)
+        return open_local(fetch_object(url, downloads, "data.path", progress), url)
     listing = Remote(url, "data.path", RequestError, READ)
     images, others = sort_entries(Entry(found.name, found.size, found.etag) for found in listing.objects())
     reading = Remote(url, "data.path", WorkError, READ)
     return Files(url, images, others, lambda name: _read(reading, name), threads=THREADS)
 
 
-def fetch(url: str, folder: Path, option: str, progress: Callable[[int, int, str], None] | None = None) -> Path:
+def fetch_object(url: str, folder: Path, option: str, progress: Progress | None = None) -> Path:
     """An object as a file in `folder`, with the object's suffix; it is downloaded once, until it changes.
 
     `option` is what named it, for messages. Raises RequestError as `open_s3` does, or if it does not fit on the disk.
@@ -40,7 +42,7 @@ def fetch(url: str, folder: Path, option: str, progress: Callable[[int, int, str
             if not target.exists():
                 require_space(folder, head["ContentLength"])
                 body = remote.client.get_object(**remote.key(name), IfMatch=head["ETag"])["Body"]
-                save(body.iter_chunks(1 << 20), head["ContentLength"], target, progress)
+                write_download(body.iter_chunks(1 << 20), head["ContentLength"], target, progress)
     return target
 
 

@@ -9,7 +9,7 @@ import logging
 
 from trainers.data.files import Files, require_images
 from trainers.data.listing import Listing, Split, make_listing, warn_left_out
-from trainers.data.names import found_by_pattern
+from trainers.data.sources.file_names import found_by_pattern
 from trainers.errors import RequestError
 
 log = logging.getLogger("trainers")

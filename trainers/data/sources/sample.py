@@ -18,10 +18,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
-from trainers.data.dogs_vs_cats import list_dogs_vs_cats
-from trainers.data.drawing import picture
-from trainers.data.files import open_files
+from trainers.data.files import require_images
 from trainers.data.listing import Listing, Progress
+from trainers.data.local_files import open_local
+from trainers.data.sources.dogs_vs_cats import list_dogs_vs_cats
+from trainers.data.sources.sample_pictures import animal_picture
 from trainers.errors import RequestError, WorkError
 
 VERSION = "2"  # seeds every random draw; to be raised whenever the drawing changes
@@ -33,11 +34,11 @@ _PER_PROCESS = 200  # images that are worth starting a process for
 def list_sample(storage: Path, progress: Progress | None) -> Listing:
     """The drawings, drawn first if they are not there."""
     folder = storage / "data" / "sample"
-    draw(folder, progress)
-    return list_dogs_vs_cats(open_files(str(folder), storage / "downloads", progress))
+    make_sample(folder, progress)
+    return list_dogs_vs_cats(require_images(open_local(folder, str(folder))))
 
 
-def draw(folder: Path, progress: Progress | None = None) -> None:
+def make_sample(folder: Path, progress: Progress | None = None) -> None:
     """Draw the data set into `folder`, unless it is there already.
 
     Writes train/cat.0.jpg … cat.999.jpg and dog.0.jpg …, test/cat.1000.jpg … cat.1199.jpg and dog.1000.jpg …:
@@ -90,7 +91,7 @@ def _save_all(folder: Path, names: list[str], progress: Progress | None, *, alon
 
 def _save(folder: Path, version: str, name: str) -> None:
     dice = Random(f"{version}/{name}")
-    picture(Path(name).name.split(".")[0], dice).save(folder / name, quality=dice.randint(72, 92))
+    animal_picture(Path(name).name.split(".")[0], dice).save(folder / name, quality=dice.randint(72, 92))
 
 
 def _is_drawn(folder: Path) -> bool:
