@@ -1,6 +1,5 @@
 """The way to MLflow: which store, whether it answers, and what to do where it does not."""
 
-import fcntl
 import logging
 import os
 import re
@@ -11,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from filelock import FileLock
 
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
@@ -217,8 +218,7 @@ def _alone(uri: str) -> Iterator[None]:
     if file is None:
         yield
         return
-    with file.with_name(f"{file.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(f"{file}.lock"):
         if file.stat().st_size == 0:
             _create(file)
         yield
