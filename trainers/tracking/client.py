@@ -20,6 +20,8 @@ from trainers.storage import on_s3, submitted
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+DATABASE = "mlflow.db"  # the SQLite file of a folder
+
 _SERVERS = ("http", "https")
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _PROBE = "/api/2.0/mlflow/experiments/search?max_results=1"
@@ -35,7 +37,7 @@ _SETTINGS = {
 
 def tracking_uri(uri: str | None, storage: Path) -> str:
     """The tracking URI: as given, else MLFLOW_TRACKING_URI, else SQLite in `storage`."""
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{storage.absolute()}/mlflow.db"
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(storage / DATABASE)
 
 
 def check_lasting(experiment: Experiment) -> None:
@@ -139,6 +141,11 @@ def shown(text: str) -> str:
     return _LOGIN.sub("", text)
 
 
+def sqlite_uri(file: Path) -> str:
+    """The URI of a SQLite file."""
+    return f"sqlite:///{file.absolute()}"
+
+
 def sqlite_file(uri: str) -> Path | None:
     """The database file of a SQLite URI, else None."""
     if not uri.startswith("sqlite"):
@@ -167,7 +174,8 @@ def _ask(uri: str, wait_s: float) -> str | None:
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
-    # MLflow's own request, so that logins and certificates are those of every other call.
+    # MLflow's own request, so that logins and certificates are those of every other call. They are inner parts: the
+    # public client tries again for minutes, unless the environment says otherwise for all calls.
     request: Any = http_request
     credentials: Any = get_default_host_creds
     try:
@@ -238,7 +246,7 @@ def _create(file: Path) -> None:
     aside.unlink(missing_ok=True)
     event.listen(Engine, "connect", hasten)
     try:
-        MlflowClient(tracking_uri=f"sqlite:///{aside}").search_experiments(max_results=1)
+        MlflowClient(tracking_uri=sqlite_uri(aside)).search_experiments(max_results=1)
     finally:
         event.remove(Engine, "connect", hasten)
     with aside.open("rb") as stream:
