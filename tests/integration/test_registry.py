@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from recording import record
+from recording import Server, record
 
 from trainers import tracking
-from trainers.errors import RequestError
+from trainers.errors import RequestError, WorkError
 from trainers.tracking import Version, register
 
 
@@ -59,6 +60,48 @@ def test_what_is_not_registered_is_told_with_what_is(sqlite: str, tmp_path: Path
         with pytest.raises(RequestError, match=words):
             tracking.fetch(sqlite, reference, tmp_path)
     assert tracking.versions(sqlite, "nowhere") == []
+
+
+def test_a_model_goes_to_the_store_and_the_run_that_are_named_whatever_mlflow_has_set(
+    sqlite: str, server: Server, tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    recorders = [record(uri, tmp_path) for uri in (sqlite, server.uri) for _ in range(2)]
+    with ThreadPoolExecutor() as threads:
+        found = list(
+            threads.map(lambda one: register(one.uri, one.run_id, bundle, "at-once", {"test_f1": 0.5}, {}), recorders)
+        )
+
+    for recorder, version in zip(recorders, found, strict=True):
+        client = tracking.connect(recorder.uri)
+        assert client.get_model_version("at-once", version.version).run_id == recorder.run_id
+        [output] = client.get_run(recorder.run_id).outputs.model_outputs
+        model = client.get_logged_model(output.model_id)
+        assert (model.experiment_id, model.source_run_id) == (recorder.experiment_id, recorder.run_id)
+        assert [(metric.key, metric.value) for metric in model.metrics] == [("test_f1", 0.5)]
+        assert client.get_run(recorder.run_id).info.status == "RUNNING", "its end is the recorder's to tell"
+        recorder.finish("FINISHED")
+    assert mlflow.get_tracking_uri() == os.environ["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/other.db"
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_model_that_cannot_be_stored_is_told_in_one_line_and_no_version_is_made(tmp_path: Path, bundle: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/store/mlflow.db"
+    recorder = record(uri, tmp_path)
+    (tmp_path / "store" / "artifacts").write_text("in the way")
+
+    with pytest.raises(WorkError, match="registry: `lost` could not be registered at sqlite") as caught:
+        register(uri, recorder.run_id, bundle, "lost", {}, {})
+
+    assert "\n" not in str(caught.value)
+    assert tracking.versions(uri, "lost") == []
+    models = tracking.connect(uri).search_logged_models([recorder.experiment_id])
+    assert [str(model.status) for model in models] == ["FAILED"]
+    recorder.finish("FINISHED")
 
 
 def test_a_registered_model_predicts_in_a_fresh_process_without_pickle_or_a_crash(sqlite: str, tmp_path: Path) -> None:

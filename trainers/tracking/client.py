@@ -1,6 +1,5 @@
 """The way to MLflow: which store, whether it answers, and what to do where it does not."""
 
-import fcntl
 import logging
 import os
 import re
@@ -12,12 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from filelock import FileLock
+
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
 from trainers.storage import on_s3, submitted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+DATABASE = "mlflow.db"  # the SQLite file of a folder
 
 _SERVERS = ("http", "https")
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -34,7 +37,7 @@ _SETTINGS = {
 
 def tracking_uri(uri: str | None, storage: Path) -> str:
     """The tracking URI: as given, else MLFLOW_TRACKING_URI, else SQLite in `storage`."""
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{storage.absolute()}/mlflow.db"
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(storage / DATABASE)
 
 
 def check_lasting(experiment: Experiment) -> None:
@@ -138,6 +141,11 @@ def shown(text: str) -> str:
     return _LOGIN.sub("", text)
 
 
+def sqlite_uri(file: Path) -> str:
+    """The URI of a SQLite file."""
+    return f"sqlite:///{file.absolute()}"
+
+
 def sqlite_file(uri: str) -> Path | None:
     """The database file of a SQLite URI, else None."""
     if not uri.startswith("sqlite"):
@@ -166,7 +174,8 @@ def _ask(uri: str, wait_s: float) -> str | None:
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
-    # MLflow's own request, so that logins and certificates are those of every other call.
+    # MLflow's own request, so that logins and certificates are those of every other call. They are inner parts: the
+    # public client tries again for minutes, unless the environment says otherwise for all calls.
     request: Any = http_request
     credentials: Any = get_default_host_creds
     try:
@@ -217,8 +226,7 @@ def _alone(uri: str) -> Iterator[None]:
     if file is None:
         yield
         return
-    with file.with_name(f"{file.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(f"{file}.lock"):
         if file.stat().st_size == 0:
             _create(file)
         yield
@@ -238,7 +246,7 @@ def _create(file: Path) -> None:
     aside.unlink(missing_ok=True)
     event.listen(Engine, "connect", hasten)
     try:
-        MlflowClient(tracking_uri=f"sqlite:///{aside}").search_experiments(max_results=1)
+        MlflowClient(tracking_uri=sqlite_uri(aside)).search_experiments(max_results=1)
     finally:
         event.remove(Engine, "connect", hasten)
     with aside.open("rb") as stream:

@@ -5,7 +5,6 @@ holds the lock (the run itself, or a replay after it) can go on where the last o
 """
 
 import errno
-import fcntl
 import json
 import math
 import os
@@ -15,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
+
+from filelock import FileLock, Timeout
 
 from trainers.errors import RequestError
 
@@ -46,16 +47,19 @@ class Journal:
     def __init__(self, folder: Path, wait_s: float = 0.0) -> None:
         self.folder = folder
         self._lock = threading.Lock()
+        # On the journal itself, so that it holds wherever the journal is fetched to, and with writers of any version.
+        self._owned = FileLock(folder / NAME, wait_s, thread_local=False, preserve_lock_file=True)
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self._owned.acquire()
             self._file = (folder / NAME).open("a+b", buffering=0)
+        except Timeout:
+            raise RequestError(
+                f"tracking: {folder / NAME} is in use by another process; wait until that run or replay is over"
+            ) from None
         except OSError as error:
+            self._owned.release()
             raise RequestError(f"tracking: {folder / NAME} cannot be written ({error.strerror})") from None
-        try:
-            _lock(self._file, folder, wait_s)
-        except BaseException:
-            self._file.close()
-            raise
         _cut_torn_line(self._file)
 
     def append(self, kind: str, /, **fields: Any) -> None:
@@ -77,6 +81,7 @@ class Journal:
     def close(self) -> None:
         """Gives the lock back."""
         self._file.close()
+        self._owned.release()
 
 
 def read(folder: Path, start: int = 0) -> Iterator[tuple[Record, int]]:
@@ -150,19 +155,6 @@ def _parse(line: bytes) -> Record:
     except (ValueError, LookupError, TypeError, AttributeError):
         whole = False
     return record if whole else {"kind": "", "time": 0}
-
-
-def _lock(file: IO[bytes], folder: Path, wait_s: float) -> None:
-    until = time.monotonic() + wait_s
-    while True:
-        try:
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                raise RequestError(
-                    f"tracking: {folder / NAME} is in use by another process; wait until that run or replay is over"
-                ) from None
-            time.sleep(0.1)
 
 
 def _cut_torn_line(file: IO[bytes]) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,15 +75,31 @@ def register(
         WorkError: it could not be registered.
     """
     client = connect(uri)
+    from mlflow.entities import LoggedModelOutput, Metric
     from mlflow.exceptions import MlflowException
 
+    numbers = {key: float(value) for key, value in metrics.items()}
     try:
-        return _register(client, uri, run_id, bundle, name, metrics, tags, description)
+        logged = _log_model(client, run_id, bundle)
+        of, stamp = {"model_id": logged.model_id, "run_id": run_id}, now_ms()
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        client.log_batch(
+            run_id, [Metric(key, value, stamp, 0, **of) for key, value in numbers.items()], synchronous=True
+        )
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        # A server links the version to the model; without one, MLflow would look models:/… up in its global store.
+        source = f"models:/{logged.model_id}" if uri.startswith("http") else logged.artifact_location
+        made = client.create_model_version(name, source, tags={**numbers, **tags}, description=description, **of)
     except (MlflowException, OSError) as error:
         raise WorkError(
             f"registry: `{name}` could not be registered at {shown(uri)} ({one_line(error)}); "
             "the weights are safe in the run's folder"
         ) from error
+    return Version(name, str(made.version))
 
 
 def find_version(uri: str, reference: str) -> Version:
@@ -185,69 +200,33 @@ def _metrics(tags: Mapping[str, str]) -> dict[str, float]:
 
 
 def _all_versions(client: "MlflowClient", name: str) -> list[Any]:
-    pages: list[Any] = []
-    token = None
-    while True:
-        page = client.search_model_versions(f"name = '{name}'", page_token=token)
-        pages += page
-        token = page.token
-        if not token:
-            return sorted(pages, key=lambda found: -int(found.version))
+    page = client.search_model_versions(f"name = '{name}'")
+    found = list(page)
+    while page.token:
+        page = client.search_model_versions(f"name = '{name}'", page_token=page.token)
+        found += page
+    return sorted(found, key=lambda version: -int(version.version))
 
 
-def _register(
-    client: "MlflowClient",
-    uri: str,
-    run_id: str,
-    bundle: Path,
-    name: str,
-    metrics: Mapping[str, float],
-    tags: Mapping[str, str],
-    description: str | None,
-) -> Version:
-    from mlflow.entities import LoggedModelOutput, Metric
-    from mlflow.exceptions import MlflowException
+def _log_model(client: "MlflowClient", run_id: str, bundle: Path) -> Any:
+    """The bundle as a logged model of the run; READY once all of it is there.
 
-    # mlflow.pyfunc.log_model does the same steps, but on MLflow's global tracking URI.
-    run = client.get_run(run_id)
-    logged = client.create_logged_model(run.info.experiment_id, "model", source_run_id=run_id)
-    model_id = logged.model_id
+    Not by `mlflow.pyfunc.log_model`: that uses MLflow's global store, which it also writes into the environment, and
+    either begins and ends the run anew or puts the model into the Default experiment; and it loads the model to try it.
+    """
+    from mlflow.models import Model
+
+    logged = client.create_logged_model(client.get_run(run_id).info.experiment_id, "model", source_run_id=run_id)
+    place, model_id = logged.artifact_location, logged.model_id
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            client.log_model_artifacts(
-                model_id, str(_save(Path(scratch) / "model", bundle, _mlflow_model(run_id, logged)))
-            )
+            model = Model(artifact_path=place, model_uuid=model_id, run_id=run_id, model_id=model_id)
+            client.log_model_artifacts(model_id, str(_save(Path(scratch) / "model", bundle, model)))
         except BaseException:
             client.finalize_logged_model(model_id, "FAILED")
             raise
     client.finalize_logged_model(model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
-    stamp = now_ms()
-    client.log_batch(
-        run_id,
-        [Metric(key, float(value), stamp, 0, model_id=model_id, run_id=run_id) for key, value in metrics.items()],
-        synchronous=True,
-    )
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    words = {key: repr(float(value)) for key, value in metrics.items()} | {key: str(tags[key]) for key in tags}
-    # A server links the version to the model; without one, MLflow would look models:/… up in its global store.
-    source = f"models:/{model_id}" if uri.startswith("http") else logged.artifact_location
-    made = client.create_model_version(
-        name, source, run_id=run_id, tags=words, description=description, model_id=model_id
-    )
-    return Version(name, str(made.version))
-
-
-def _mlflow_model(run_id: str, logged: Any) -> Any:
-    from mlflow.models import Model
-
-    return Model(
-        artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run_id, model_id=logged.model_id
-    )
+    return logged
 
 
 def _save(path: Path, bundle: Path, model: Any) -> Path:
@@ -265,11 +244,8 @@ def _save(path: Path, bundle: Path, model: Any) -> Path:
         input_example=pd.DataFrame({column: EXAMPLES[column]}),
         # Given, because finding them out takes MLflow several seconds.
         pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in _PACKAGES],
-        code_paths=None,
         mlflow_model=model,
     )
-    for cache in path.rglob("__pycache__"):
-        shutil.rmtree(cache, ignore_errors=True)
     return path
 
 

@@ -1,5 +1,6 @@
 """What the journal promises: nothing that was appended is lost, nothing torn is read, one writer at a time."""
 
+import fcntl
 import json
 import math
 from pathlib import Path
@@ -74,6 +75,22 @@ def test_a_second_writer_is_told_that_the_journal_is_in_use(tmp_path: Path) -> N
 
     journal.close()
     Journal(tmp_path).close()
+
+
+def test_the_lock_is_flock_on_the_journal_itself_so_that_writers_of_any_version_see_each_other(tmp_path: Path) -> None:
+    append(tmp_path, {"a": "1"})
+    with (tmp_path / NAME).open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(RequestError, match="in use by another process"):
+            Journal(tmp_path)
+
+        fcntl.flock(other, fcntl.LOCK_UN)
+        journal = Journal(tmp_path)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        journal.close()
+    assert values(tmp_path) == [{"a": "1"}]
+    assert [file.name for file in tmp_path.iterdir()] == [NAME]
 
 
 def test_a_folder_without_a_journal_is_named(tmp_path: Path) -> None:
