@@ -124,7 +124,7 @@ def _other_version(address: str, versions: dict[str, str]) -> str:
 def _no_storage(address: str, options: Storage, seen: Path | None, content: str) -> str:
     if seen is None:
         try:
-            storage.check(options)
+            storage.check_storage(options)
         except RequestError as error:
             return f"{error} (seen from node {address})"
         return ""

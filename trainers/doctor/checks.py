@@ -18,7 +18,7 @@ import psutil
 
 from trainers.errors import RequestError
 from trainers.experiment import Experiment, Storage
-from trainers.storage import check, local_folder, on_s3
+from trainers.storage import check_storage, local_folder, on_s3
 
 PACKAGES = {"trainers": "trainers", "Ray": "ray", "PyTorch": "torch", "torchvision": "torchvision", "MLflow": "mlflow"}
 GIB = 2**30
@@ -120,7 +120,7 @@ def storage(options: Storage) -> Row:
 
     def use() -> str:
         started = time.perf_counter()
-        check(options)
+        check_storage(options)
         where = options.path if on_s3(options) else local_folder(options)
         return f"{where}, written and read in {time.perf_counter() - started:.2f} s"
 

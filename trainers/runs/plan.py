@@ -18,8 +18,7 @@ from trainers.data import Pack, Prepared, list_source, open_pack, splits_of
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
-from trainers.storage import check as check_storage
-from trainers.storage import on_s3
+from trainers.storage import check_storage, on_s3
 from trainers.summary import Summary
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Where what must last is kept: a folder, or S3 with a folder of each machine as its cache."""
 
 from trainers.storage.mirror import Mirror
-from trainers.storage.place import S3, check, local_folder, on_s3, submitted
+from trainers.storage.place import S3, check_storage, local_folder, on_s3, submitted
 
-__all__ = ["S3", "Mirror", "check", "local_folder", "on_s3", "submitted"]
+__all__ = ["S3", "Mirror", "check_storage", "local_folder", "on_s3", "submitted"]

@@ -44,7 +44,7 @@ def submitted() -> bool:
     return "RAY_JOB_SUBMISSION_ID" in os.environ or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
-def check(options: Storage) -> Path:
+def check_storage(options: Storage) -> Path:
     """Writes, reads and removes a small probe at `storage.path`; returns the folder of `local_folder`.
 
     Raises:

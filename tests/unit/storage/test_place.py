@@ -5,7 +5,7 @@ from s3server import KEY, SECRET, refusing
 
 from trainers.errors import RequestError
 from trainers.experiment import Experiment, Storage
-from trainers.storage import check, local_folder
+from trainers.storage import check_storage, local_folder
 from trainers.tracking import check_lasting
 from trainers.tracking.journal import NAME, SENT, sent
 
@@ -14,7 +14,7 @@ S3 = Storage(path="s3://kept/runs")
 
 def complaint(options: Storage = S3) -> str:
     with pytest.raises(RequestError) as caught:
-        check(options)
+        check_storage(options)
     message = str(caught.value)
     assert "\n" not in message
     assert KEY not in message
@@ -26,7 +26,7 @@ def test_a_folder_is_its_own_cache(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert local_folder(Storage()) == tmp_path / "runs"
     assert local_folder(Storage(cache=str(tmp_path / "cache"))) == tmp_path / "runs"
-    check(Storage())
+    check_storage(Storage())
     assert list((tmp_path / "runs").iterdir()) == []
 
 
@@ -56,8 +56,8 @@ def cached(tmp_path):
 
 
 def test_what_can_be_used_is_left_as_it_was(s3, cached):
-    check(cached)
-    check(cached.model_copy(update={"path": "s3://kept"}))
+    check_storage(cached)
+    check_storage(cached.model_copy(update={"path": "s3://kept"}))
     assert s3.names("kept") == []
 
 
