@@ -12,8 +12,7 @@ from trainers.reports import draw_lr_curve
 from trainers.runs import plan
 from trainers.runs.folder import new_name
 from trainers.runs.launch import interruptible, launch, ray
-from trainers.storage import Mirror
-from trainers.storage import check as check_storage
+from trainers.storage import Mirror, check_storage
 from trainers.summary import Summary
 
 ROWS = 12  # of the printed table

@@ -4,7 +4,7 @@ from trainers import config
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
 from trainers.runs.folder import RunFolder
-from trainers.storage import check as check_storage
+from trainers.storage import check_storage
 
 RESUMABLE = ("scale.", "log.", "storage.", "tracking.system_metrics")  # what may change when a run goes on
 

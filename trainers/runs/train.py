@@ -15,7 +15,7 @@ from trainers.runs import plan
 from trainers.runs.folder import RunFolder
 from trainers.runs.launch import interruptible, launch, meanwhile, ray
 from trainers.runs.run import Run
-from trainers.storage import check as check_storage
+from trainers.storage import check_storage
 from trainers.summary import Summary
 
 

@@ -17,8 +17,7 @@ from trainers.runs.launch import interruptible, ray
 from trainers.runs.record import SEND_SECONDS, open_recorder
 from trainers.runs.resume import changed, refuse_changes
 from trainers.search import check, count, metric
-from trainers.storage import Mirror
-from trainers.storage import check as check_storage
+from trainers.storage import Mirror, check_storage
 from trainers.summary import Summary
 from trainers.sweeps.end import end
 from trainers.sweeps.ready import Ready, check_space, extremes, share_features

@@ -10,8 +10,7 @@ from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
 from trainers.models import build, resolve_weights
-from trainers.storage import Mirror
-from trainers.storage import check as check_storage
+from trainers.storage import Mirror, check_storage
 from trainers.summary import Summary
 from trainers.tasks import Classifier, Predictor, Sampler, describe, load_predictor, outputs_of, predictor_class
 from trainers.trained.find import Found, find_model

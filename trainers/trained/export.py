@@ -5,8 +5,7 @@ from pathlib import Path
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
-from trainers.storage import Mirror
-from trainers.storage import check as check_storage
+from trainers.storage import Mirror, check_storage
 from trainers.summary import Summary
 from trainers.tasks.program import export_program
 from trainers.trained.find import find_model
