@@ -175,7 +175,11 @@ def test_the_example_of_a_task_in_contributing_works(tmp_path, monkeypatch):
 
 def test_each_file_that_contributing_names_is_there():
     named = set(re.findall(r"`((?:trainers|jobs|helm|infra|tests)/[\w/.]+?)/?`", CONTRIBUTING))
-    examples = {"trainers/data/sources/labelled.py", "trainers/models/tiny.py", "trainers/tasks/quantile.py"}  # to be written
+    examples = {
+        "trainers/data/sources/labelled.py",
+        "trainers/models/tiny.py",
+        "trainers/tasks/quantile.py",
+    }  # to be written
     assert len(named) > 30
     real = {path for path in named - examples if "NAME" not in path}
     assert [path for path in sorted(real) if not (ROOT / path).exists()] == []

@@ -2,5 +2,3 @@
 
 from trainers.cli.job import VERBS, main, run
 from trainers.cli.service import service
-
-__all__ = ["VERBS", "main", "run", "service"]

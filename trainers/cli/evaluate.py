@@ -4,8 +4,6 @@ import argparse
 from collections.abc import Iterator
 
 from trainers.cli.verb import Named, Request, Verb, add_model
-from trainers.display import Display
-from trainers.summary import Summary
 
 
 class Evaluate(Verb):
@@ -19,8 +17,8 @@ class Evaluate(Verb):
         if arguments.reference != "weights":
             yield "--from", arguments.reference, "give models:/NAME/VERSION"
 
-    def do(self, request: Request, display: Display, summary: Summary) -> None:
+    def do(self, request: Request) -> None:
         from trainers.trained.evaluate import evaluate
 
         given = request.arguments
-        evaluate(request.experiment, display, summary, reference=given.reference, split=given.split)
+        evaluate(*request.parts, reference=given.reference, split=given.split)

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trainers.cli.verb import Named, Request, Verb, add_model
-from trainers.display import Display
-from trainers.summary import Summary
 
 
 class Export(Verb):
@@ -20,7 +18,7 @@ class Export(Verb):
         yield "--from", arguments.reference, "give models:/NAME/VERSION"
         yield "--to", None if arguments.to is None else str(arguments.to), "leave it out"
 
-    def do(self, request: Request, display: Display, summary: Summary) -> None:
+    def do(self, request: Request) -> None:
         from trainers.trained.export import export
 
-        export(request.experiment, display, summary, reference=request.arguments.reference, to=request.arguments.to)
+        export(*request.parts, reference=request.arguments.reference, to=request.arguments.to)

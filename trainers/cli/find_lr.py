@@ -3,8 +3,6 @@
 import argparse
 
 from trainers.cli.verb import Request, Verb
-from trainers.display import Display
-from trainers.summary import Summary
 
 
 class FindLr(Verb):
@@ -15,8 +13,8 @@ class FindLr(Verb):
         parser.add_argument("--high", type=float, default=10.0, metavar="LR", help="the last rate (default: 10)")
         parser.add_argument("--steps", type=int, default=100, metavar="N", help="optimiser steps (default: 100)")
 
-    def do(self, request: Request, display: Display, summary: Summary) -> None:
+    def do(self, request: Request) -> None:
         from trainers.runs.find_lr import find_lr
 
         given = request.arguments
-        find_lr(request.experiment, display, summary, low=given.low, high=given.high, steps=given.steps)
+        find_lr(*request.parts, low=given.low, high=given.high, steps=given.steps)

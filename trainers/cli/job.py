@@ -24,7 +24,7 @@ from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.garbage import collect_less
 from trainers.remote.travel import check, check_sender, environment
-from trainers.summary import Summary, check_place
+from trainers.summary import check_place
 
 VERBS: dict[str, Verb] = {
     "train": Train(), "tune": Tune(), "plan": Plan(), "find-lr": FindLr(), "evaluate": Evaluate(),
@@ -68,13 +68,13 @@ def _run(job: Path, argv: list[str]) -> int:
 
 
 def _do(verb: Verb, request: Request) -> None:
-    display, summary = Display(request.experiment.log.level), Summary()
-    check_sender(request.experiment, display)
+    request.display = Display(request.experiment.log.level)
+    check_sender(request.experiment, request.display)
     try:
-        verb.do(request, display, summary)
+        verb.do(request)
     finally:
-        display.close()
-        summary.write(request.arguments.summary)
+        request.display.close()
+        request.summary.write(request.arguments.summary)
 
 
 def _send(job: Path, verb: str, argv: list[str], request: Request) -> int:

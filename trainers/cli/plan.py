@@ -1,14 +1,12 @@
 """`plan`."""
 
 from trainers.cli.verb import Request, Verb
-from trainers.display import Display
-from trainers.summary import Summary
 
 
 class Plan(Verb):
     about = "what would run, on what; trains nothing"
 
-    def do(self, request: Request, display: Display, summary: Summary) -> None:
+    def do(self, request: Request) -> None:
         from trainers.runs.plan import plan
 
-        plan(request.experiment, display, summary)
+        plan(*request.parts)

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trainers.cli.verb import Named, Request, Verb, add_model
-from trainers.display import Display
-from trainers.summary import Summary
 
 NUMBERS = re.compile(r"\s*[-+\d.][-+\d.,eE\s]*")  # a vector
 
@@ -28,8 +26,8 @@ class Predict(Verb):
             if Path(path).exists() or not NUMBERS.fullmatch(path):
                 yield "predict", path, "give http(s)://…"
 
-    def do(self, request: Request, display: Display, summary: Summary) -> None:
+    def do(self, request: Request) -> None:
         from trainers.trained.predict import predict
 
-        given, experiment = request.arguments, request.experiment
-        predict(experiment, display, summary, paths=given.paths, reference=given.reference, as_json=given.json)
+        given = request.arguments
+        predict(*request.parts, paths=given.paths, reference=given.reference, as_json=given.json)

@@ -3,8 +3,6 @@
 import argparse
 
 from trainers.cli.verb import Request, Verb
-from trainers.display import Display
-from trainers.summary import Summary
 
 
 class Train(Verb):
@@ -19,7 +17,7 @@ class Train(Verb):
 
             request.arguments.resume, request.experiment = find_run(given, request.experiment, request.flags)
 
-    def do(self, request: Request, display: Display, summary: Summary) -> None:
+    def do(self, request: Request) -> None:
         from trainers.runs.train import train
 
-        train(request.experiment, display, summary, resume=request.arguments.resume)
+        train(*request.parts, resume=request.arguments.resume)

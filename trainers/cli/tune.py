@@ -3,8 +3,6 @@
 import argparse
 
 from trainers.cli.verb import Request, Verb
-from trainers.display import Display
-from trainers.summary import Summary
 
 
 class Tune(Verb):
@@ -19,7 +17,7 @@ class Tune(Verb):
 
             request.arguments.resume, request.experiment = find_sweep(given, request.experiment, request.flags)
 
-    def do(self, request: Request, display: Display, summary: Summary) -> None:
+    def do(self, request: Request) -> None:
         from trainers.sweeps.tune import tune
 
-        tune(request.experiment, display, summary, resume=request.arguments.resume)
+        tune(*request.parts, resume=request.arguments.resume)

@@ -3,7 +3,7 @@
 import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from trainers import config
@@ -17,11 +17,18 @@ Named = tuple[str, str | None, str]
 
 @dataclass
 class Request:
-    """A command line: its own arguments, the options that it sets, and the experiment with them."""
+    """A command line: its own arguments, the options that it sets, the experiment with them; and where it answers."""
 
     arguments: argparse.Namespace
     flags: config.Tree
     experiment: Experiment
+    summary: Summary = field(default_factory=Summary)
+    display: Display = field(init=False)
+
+    @property
+    def parts(self) -> tuple[Experiment, Display, Summary]:
+        """What every verb's call begins with."""
+        return self.experiment, self.display, self.summary
 
 
 class Verb(ABC):
@@ -43,7 +50,7 @@ class Verb(ABC):
         """Puts the experiment of what `--resume` names into the request; raises RequestError if it cannot go on."""
 
     @abstractmethod
-    def do(self, request: Request, display: Display, summary: Summary) -> None:
+    def do(self, request: Request) -> None:
         """Does it, notes in the summary what came out, and raises TrainersErrors as the exit code says."""
 
 

@@ -9,18 +9,3 @@ from trainers.cluster.nodes_check import Answer, ask_nodes, check_nodes
 from trainers.cluster.nodes_ray import joined_cluster, telling_waits
 from trainers.cluster.resources import Resources, concurrency, find_resources, this_machine
 from trainers.cluster.runtime import Runtime
-
-__all__ = [
-    "Answer",
-    "Cluster",
-    "Nodes",
-    "Resources",
-    "Runtime",
-    "ask_nodes",
-    "check_nodes",
-    "concurrency",
-    "find_resources",
-    "joined_cluster",
-    "telling_waits",
-    "this_machine",
-]

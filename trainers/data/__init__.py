@@ -6,8 +6,3 @@ from trainers.data.listing import Progress
 from trainers.data.pack import Pack, Shape, open_pack, reopen_pack
 from trainers.data.sources.by_name import list_source
 from trainers.data.splits import Prepared, SplitIndices, splits_of
-
-__all__ = [
-    "IMAGE_SUFFIXES", "Arrays", "Bulk", "Pack", "Prepared", "Progress", "Shape", "SplitIndices", "Unreadable", "decode",
-    "list_source", "open_pack", "reopen_pack", "splits_of",
-]  # fmt: skip

@@ -6,5 +6,3 @@ from trainers.engine.local import work_alone, work_here
 from trainers.engine.lr_curve import LrCurve
 from trainers.engine.lr_finder import RangeTest
 from trainers.engine.world import World
-
-__all__ = ["CheckpointStore", "Job", "LrCurve", "RangeTest", "World", "work", "work_alone", "work_here"]

@@ -16,23 +16,6 @@ from trainers.experiment.section import Name, Section, one_of
 from trainers.experiment.service import Log, Scale, Storage, Tracking
 from trainers.experiment.training import Gan, Optimizer, Schedule, Training
 
-__all__ = [
-    "Augment",
-    "Data",
-    "Distribution",
-    "Experiment",
-    "Gan",
-    "Log",
-    "Model",
-    "Optimizer",
-    "Scale",
-    "Schedule",
-    "Search",
-    "Storage",
-    "Tracking",
-    "Training",
-]
-
 
 class Experiment(Section):
     """The whole description of what to train, on what, where."""

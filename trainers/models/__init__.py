@@ -12,26 +12,3 @@ from trainers.models.size import Layer, Size, summary_table
 from trainers.models.split import Frozen, Rest, split
 from trainers.models.table import names
 from trainers.models.weights import resolve_weights
-
-__all__ = [
-    "CNN",
-    "Autoencoder",
-    "Built",
-    "Frozen",
-    "Gan",
-    "Layer",
-    "Rest",
-    "Shape",
-    "Size",
-    "build",
-    "dry_run",
-    "freeze",
-    "names",
-    "parameter_groups",
-    "parameter_groups_of",
-    "resolve_weights",
-    "split",
-    "stage_at",
-    "summary_table",
-    "train_mode",
-]

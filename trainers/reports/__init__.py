@@ -9,12 +9,7 @@ from trainers.reports.predictions import draw_predictions
 from trainers.reports.search import draw_search
 from trainers.reports.tiles import draw_reconstructions, draw_tiles
 
-__all__ = [
-    "draw_comparison", "draw_confusion", "draw_curves", "draw_fit", "draw_lr_curve", "draw_predictions",
-    "draw_reconstructions", "draw_regions", "draw_search", "draw_tiles", "preload",
-]  # fmt: skip
-
 
 def preload() -> None:
     """Imports what the pictures need, which takes a second."""
-    import matplotlib.figure  # noqa: F401
+    import matplotlib.figure

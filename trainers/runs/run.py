@@ -6,25 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainers import reports
+from trainers import events, reports
 from trainers.data import Prepared
 from trainers.display import Display
 from trainers.errors import WorkError
-from trainers.events import (
-    EpochDone,
-    Event,
-    Failed,
-    FirstBatch,
-    FirstStep,
-    MicroBatch,
-    Pictured,
-    Progress,
-    Restored,
-    Row,
-    Tested,
-    Unfrozen,
-    Warned,
-)
 from trainers.experiment import Experiment
 from trainers.runs.folder import RunFolder
 from trainers.runs.micro_batches import MicroBatches
@@ -53,14 +38,14 @@ class Run:
     display: Display
     summary: Summary
     resumed: bool = False
-    rows: dict[int, Row] = field(default_factory=dict)
+    rows: dict[int, events.Row] = field(default_factory=dict)
     classifier: Path | None = None
     of_sweep: bool = False
     recording: Callable[[], None] = lambda: None
-    tested: Tested | None = None
+    tested: events.Tested | None = None
     verdict: str = ""  # on who is champion
     classes: tuple[str, ...] = ()
-    _first_batch: FirstBatch | None = None
+    _first_batch: events.FirstBatch | None = None
     _first_step: float | None = None
     _starts: int = 0
 
@@ -72,7 +57,7 @@ class Run:
         )
 
     @property
-    def history(self) -> list[Row]:
+    def history(self) -> list[events.Row]:
         """The epochs' metrics in order."""
         return [self.rows[epoch] for epoch in sorted(self.rows)]
 
@@ -107,7 +92,7 @@ class Run:
         if not self.resumed:
             self.folder.keep(self.experiment)
 
-    def hear(self, event: Event) -> None:
+    def hear(self, event: events.Event) -> None:
         """Takes one piece of news from rank 0.
 
         Raises:
@@ -116,31 +101,31 @@ class Run:
         """
         epochs = self.experiment.training.epochs
         match event:
-            case Restored():
+            case events.Restored():
                 self._restored(event)
-            case FirstStep():
+            case events.FirstStep():
                 self._first_step = self._first_step or event.at
                 self.record.open()
-            case FirstBatch():
+            case events.FirstBatch():
                 self._first_batch = event
-            case Progress():
+            case events.Progress():
                 self.display.step(event, epochs)
-            case Unfrozen():
+            case events.Unfrozen():
                 self.display.say(f"unfrozen    from epoch {event.epoch} on {event.trained:,} parameters are trained")
-            case MicroBatch():
+            case events.MicroBatch():
                 self._fits(event)
-            case Pictured():
+            case events.Pictured():
                 self._draw(event)
-            case EpochDone():
+            case events.EpochDone():
                 self.rows[int(event.row["epoch"])] = event.row
                 self.display.epoch(event.row, epochs)
                 self.record.log(event.row)
                 self.folder.mirror.push_soon()
-            case Tested():
+            case events.Tested():
                 self.tested = event
-            case Warned():
+            case events.Warned():
                 self.display.warn(event.message)
-            case Failed():
+            case events.Failed():
                 raise WorkError(event.message)
 
     def change(self, options: dict[str, str]) -> None:
@@ -167,12 +152,12 @@ class Run:
             recorder.artifact(self._draw_first(self._first_batch), "pictures")
         self.recording()
 
-    def _draw_first(self, batch: FirstBatch) -> Path:
+    def _draw_first(self, batch: events.FirstBatch) -> Path:
         """The first training images as the network sees them."""
         labels = None if batch.labels is None or not self.classes else [self.classes[n] for n in batch.labels]
         return reports.draw_tiles(batch.images, self.folder.path / "pictures" / "first-batch.png", labels=labels)
 
-    def _draw(self, event: Pictured) -> None:
+    def _draw(self, event: events.Pictured) -> None:
         """What the network makes after an epoch."""
         path = self.folder.path / "pictures" / "epochs" / f"epoch-{event.epoch:04d}.png"
         if event.originals is None:
@@ -181,7 +166,7 @@ class Run:
             reports.draw_reconstructions(event.originals, event.images, path)
         self.record.recorder.artifact(path, "pictures/epochs")
 
-    def _fits(self, event: MicroBatch) -> None:
+    def _fits(self, event: events.MicroBatch) -> None:
         """How many samples each worker takes at a time from here on."""
         self.summary.micro_batch = event.size
         if line := self._micro_batches.hear(event):
@@ -190,7 +175,7 @@ class Run:
             self.display.warn(warning)
         self.record.tag(self._micro_batches.tags(event))
 
-    def _restored(self, event: Restored) -> None:
+    def _restored(self, event: events.Restored) -> None:
         self._starts += 1
         self.rows = {int(row["epoch"]): row for row in event.history}  # what came after it is done again
         if event.missing and not event.epoch:

@@ -4,18 +4,3 @@ from trainers.search.check import check
 from trainers.search.draw import Options, candidate, change_a_little, count, with_options
 from trainers.search.score import best_row, metric, score_of
 from trainers.search.strategy import Results, Strategy, strategy_of
-
-__all__ = [
-    "Options",
-    "Results",
-    "Strategy",
-    "best_row",
-    "candidate",
-    "change_a_little",
-    "check",
-    "count",
-    "metric",
-    "score_of",
-    "strategy_of",
-    "with_options",
-]

@@ -2,5 +2,3 @@
 
 from trainers.storage.mirror import Mirror
 from trainers.storage.place import S3, check_storage, local_folder, on_s3, submitted
-
-__all__ = ["S3", "Mirror", "check_storage", "local_folder", "on_s3", "submitted"]

@@ -8,22 +8,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from trainers import events
 from trainers.display import Display, Silent
 from trainers.errors import RequestError, TrainersError
-from trainers.events import (
-    EpochDone,
-    Event,
-    FirstStep,
-    MicroBatch,
-    Restored,
-    Row,
-    SweepEvent,
-    TrialEnded,
-    TrialStarted,
-    TrialTold,
-    Unfrozen,
-    Warned,
-)
 from trainers.experiment import Experiment
 from trainers.runs.folder import RunFolder
 from trainers.runs.record import SEND_SECONDS
@@ -36,7 +23,8 @@ from trainers.sweeps.trials import Trial, Trials, ranked
 from trainers.sweeps.words import in_words, standing, time_left, trial_line
 from trainers.tracking import Recorder, Status
 
-HEARD = (Restored, FirstStep, Unfrozen, MicroBatch, EpochDone)  # the rest of a trial's news is for eyes on one run
+# The rest of a trial's news is for eyes on one run.
+HEARD = (events.Restored, events.FirstStep, events.Unfrozen, events.MicroBatch, events.EpochDone)
 
 
 @dataclass
@@ -75,13 +63,13 @@ class SweepRun:
         """Those that have ended well, the best first."""
         return ranked(self.trials, self.experiment)
 
-    def hear(self, event: SweepEvent) -> None:
+    def hear(self, event: events.SweepEvent) -> None:
         """Takes one piece of news."""
-        if isinstance(event, TrialStarted):
+        if isinstance(event, events.TrialStarted):
             self._begin(self.trials.start(event.number, event.options))
-        elif isinstance(event, TrialTold):
+        elif isinstance(event, events.TrialTold):
             self._told(event.number, event.event)
-        elif isinstance(event, TrialEnded):
+        elif isinstance(event, events.TrialEnded):
             self._end(event)
         self._show()
 
@@ -153,10 +141,10 @@ class SweepRun:
         self._running[trial.number] = run
         self.folder.mirror.push_soon()
 
-    def _told(self, number: int, event: Event) -> None:
-        if isinstance(event, Warned):
+    def _told(self, number: int, event: events.Event) -> None:
+        if isinstance(event, events.Warned):
             self.display.warn(f"trial {number}: {event.message}")
-        if isinstance(event, FirstStep) and self.first_step is None:
+        if isinstance(event, events.FirstStep) and self.first_step is None:
             self.first_step = event.at
             threading.Thread(target=preload_end, name="preload", daemon=True).start()
         if not isinstance(event, HEARD):
@@ -166,7 +154,7 @@ class SweepRun:
             run.hear(event)
         self.trials[number].history = run.history
 
-    def _end(self, event: TrialEnded) -> None:
+    def _end(self, event: events.TrialEnded) -> None:
         trial = self.trials[event.number]
         self.trials.end(trial, event.state, event.cause)
         self._ended += 1
@@ -193,7 +181,7 @@ class SweepRun:
         run.summary.status = "FAILED" if trial.state == "failed" else "FINISHED"
         self._in_background(close)
 
-    def _score(self, best: Row) -> Row:
+    def _score(self, best: events.Row) -> events.Row:
         """The searched metric of a trial's best epoch, as it is recorded."""
         name, _ = metric(self.experiment)
         return {f"best/{name}": best[f"validation/{name}"]}

@@ -9,9 +9,3 @@ from trainers.tasks.load import load_predictor, make_task, predictor_class
 from trainers.tasks.predictor import Estimator, Predictor
 from trainers.tasks.regression import Regression, Regressor
 from trainers.tasks.task import Task
-
-__all__ = [
-    "COUNTS", "AdversarialLoss", "Autoencoding", "Classification", "Classifier", "Estimator", "GanEvaluator",
-    "Predictor", "Reconstructor", "Regression", "Regressor", "Sampler", "Task", "copy_bundle", "describe", "generate",
-    "load_predictor", "make_task", "noise", "outputs_of", "predictor_class", "read_description",
-]  # fmt: skip

@@ -7,30 +7,3 @@ from trainers.tracking.recorder import Recorder, Status
 from trainers.tracking.registry import CHAMPION, Version, VersionInfo, fetch, find_version, preload, register, versions
 from trainers.tracking.resend import replay
 from trainers.tracking.ui import serve_ui
-
-__all__ = [
-    "CHAMPION",
-    "Decision",
-    "Recorder",
-    "Score",
-    "Status",
-    "Version",
-    "VersionInfo",
-    "check",
-    "check_lasting",
-    "connect",
-    "fetch",
-    "find_version",
-    "preload",
-    "promote",
-    "quiet",
-    "register",
-    "replay",
-    "require_free",
-    "run_id_of",
-    "run_name",
-    "serve_ui",
-    "shown",
-    "tracking_uri",
-    "versions",
-]
