@@ -29,7 +29,7 @@ from trainers.engine.learner import choose_dtype
 from trainers.engine.memory import cause_of
 from trainers.errors import WorkError
 from trainers.experiment import Experiment
-from trainers.models import Built, Frozen, build, resolve_weights, split
+from trainers.models import Built, FeatureExtractor, build, cut, resolve_weights
 from trainers.tasks import outputs_of
 
 log = logging.getLogger("trainers")
@@ -57,7 +57,7 @@ def compute_features(
 ) -> Path | None:
     """Folder of the features of a pack below `storage`, computed first if they are not there or damaged.
 
-    None where the options or the network leave none: see `why_not` and `trainers.models.split`. Safe to call from
+    None where the options or the network leave none: see `why_not` and `trainers.models.cut`. Safe to call from
     several processes at once: one computes, the others wait for it. The global random numbers stay as they are.
 
     Raises:
@@ -70,7 +70,7 @@ def compute_features(
         torch.default_generator.manual_seed(experiment.seed)
         weights = resolve_weights(experiment.model, storage)
         built = build(experiment.model, pack.shape, outputs_of(pack), weights, task=experiment.task)
-    parts = split(built, pack.shape)
+    parts = cut(built, pack.shape)
     if parts is None:
         return None
     folder = storage / "features" / _key(experiment, pack, parts[0], device)
@@ -115,37 +115,37 @@ def on_features(built: Built, pack: Pack, folder: Path) -> tuple[Built, Pack]:
     Raises:
         WorkError: the features are not there or damaged, or they are not of such layers or of this pack.
     """
-    features, parts = open_features(folder), split(built, pack.shape)
+    features, parts = open_features(folder), cut(built, pack.shape)
     if parts is None or features.shape != (len(pack.inputs), math.prod(parts[1].shape)):
         raise WorkError(f"the features in {folder} are not what these frozen layers make of these samples")
     return replace(built, module=parts[1]), replace(pack, inputs=features)
 
 
-def _key(experiment: Experiment, pack: Pack, frozen: Frozen, device: torch.device) -> str:
+def _key(experiment: Experiment, pack: Pack, extractor: FeatureExtractor, device: torch.device) -> str:
     """Hash of all that features depend on. The layers' tensors are hashed themselves, wherever they come from."""
     digest = hashlib.sha256()
-    for name, tensor in frozen.state_dict().items():
+    for name, tensor in extractor.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy())
     dtype = choose_dtype(experiment.training.precision, device)
-    layers = [experiment.model.name, str(frozen.layers), digest.hexdigest(), str(dtype)]
+    layers = [experiment.model.name, str(extractor.layers), digest.hexdigest(), str(dtype)]
     return short_hash([FORMAT, pack.key, pack.fingerprint, experiment.data.normalise, *layers])
 
 
 def _rows(
-    experiment: Experiment, pack: Pack, frozen: Frozen, device: torch.device, progress: Progress | None
+    experiment: Experiment, pack: Pack, extractor: FeatureExtractor, device: torch.device, progress: Progress | None
 ) -> Iterator[NDArray[np.float32]]:
     """The features of all samples in order, some at a time; fewer where memory runs out."""
     channels = pack.shape[0] if len(pack.shape) == 3 else 1
     samples = Samples(pack, device, Normalise.of(experiment.data.normalise, channels))
     dtype = choose_dtype(experiment.training.precision, device)
-    frozen = frozen.to(device).to(memory_format=torch.channels_last).eval()
+    extractor = extractor.to(device).to(memory_format=torch.channels_last).eval()
     done, size, count = 0, BATCH, len(pack.inputs)
     while done < count:
         chosen = torch.arange(done, min(done + size, count))
         try:
             with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-                rows = frozen(samples.prepare(samples.take(chosen)[0])).float().cpu().numpy()
+                rows = extractor(samples.prepare(samples.take(chosen)[0])).float().cpu().numpy()
         except Exception as error:
             if len(chosen) == 1 or cause_of(error) is None:
                 raise

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainers.catalogue import HIGHER_IS_BETTER
 from trainers.data.batches import Batch, TrainingBatches, mix
@@ -19,6 +18,7 @@ from trainers.engine.world import World
 from trainers.errors import WorkError
 from trainers.events import EpochDone, Event, FirstBatch, FirstStep, MicroBatch, Pictured, Progress, Row, Unfrozen
 from trainers.experiment import Experiment
+from trainers.models import BATCH_NORMS
 
 PROGRESS_SECONDS = 0.5  # between two looks at the running loss: each makes the host wait for the device
 SHOWN = 32  # images of the first batch
@@ -120,7 +120,7 @@ class Loop:
 
     def _micro_batch(self, epoch: int, step: int) -> MicroBatch:
         memory = self.learner.memory
-        norms = [part for part in self.learner.module.modules() if isinstance(part, _BatchNorm) and part.training]
+        norms = [part for part in self.learner.module.modules() if isinstance(part, BATCH_NORMS) and part.training]
         over = memory.size * (self.world.size if norms and isinstance(norms[0], nn.SyncBatchNorm) else 1)
         return MicroBatch(memory.size, memory.share, epoch + 1, step + 1, memory.cause, over if norms else None)
 
