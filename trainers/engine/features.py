@@ -19,14 +19,11 @@ import torch
 from numpy.typing import NDArray
 
 from trainers.data import Arrays, Bulk, Pack, Progress
-from trainers.data.augment import asked
-from trainers.data.batches import Samples
 from trainers.data.disk import locked, replacing, require_space, writing
-from trainers.data.normalise import Normalise
 from trainers.data.pack import load_pack
 from trainers.data.packing import short_hash, write_pack
-from trainers.engine.learner import choose_dtype
-from trainers.engine.memory import cause_of
+from trainers.engine.extraction import extract, why_not
+from trainers.engine.precision import choose_dtype
 from trainers.errors import WorkError
 from trainers.experiment import Experiment
 from trainers.models import Built, FeatureExtractor, build, cut, resolve_weights
@@ -35,21 +32,6 @@ from trainers.tasks import outputs_of
 log = logging.getLogger("trainers")
 
 FORMAT = 1  # part of the key: raise it when the same layers would give other numbers
-BATCH = 256  # to begin with
-
-
-def why_not(experiment: Experiment) -> str | None:
-    """Why the options leave no features to be computed once; None if they do, as far as options can tell."""
-    if experiment.task in ("adversarial", "autoencoding"):
-        return f"{experiment.task} needs the images themselves"
-    model = experiment.model
-    if not (model.train == "head" or model.freeze or model.freeze_groups):
-        return "nothing is frozen"
-    if model.unfreeze:
-        return "model.unfreeze trains the frozen layers later"
-    if changes := asked(experiment.data.augment):
-        return f"data.augment.{changes[0]} changes the images"
-    return None
 
 
 def compute_features(
@@ -77,7 +59,7 @@ def compute_features(
     if load_pack(folder) is None:
         with locked(folder.with_suffix(".lock")), writing(folder):
             if load_pack(folder) is None:  # another process may have computed them meanwhile
-                _write(folder, experiment, pack, _rows(experiment, pack, parts[0], device, progress))
+                _write(folder, experiment, pack, extract(experiment, pack, parts[0], device, progress))
     return folder
 
 
@@ -130,31 +112,6 @@ def _key(experiment: Experiment, pack: Pack, extractor: FeatureExtractor, device
     dtype = choose_dtype(experiment.training.precision, device)
     layers = [experiment.model.name, str(extractor.layers), digest.hexdigest(), str(dtype)]
     return short_hash([FORMAT, pack.key, pack.fingerprint, experiment.data.normalise, *layers])
-
-
-def _rows(
-    experiment: Experiment, pack: Pack, extractor: FeatureExtractor, device: torch.device, progress: Progress | None
-) -> Iterator[NDArray[np.float32]]:
-    """The features of all samples in order, some at a time; fewer where memory runs out."""
-    channels = pack.shape[0] if len(pack.shape) == 3 else 1
-    samples = Samples(pack, device, Normalise.of(experiment.data.normalise, channels))
-    dtype = choose_dtype(experiment.training.precision, device)
-    extractor = extractor.to(device).to(memory_format=torch.channels_last).eval()
-    done, size, count = 0, BATCH, len(pack.inputs)
-    while done < count:
-        chosen = torch.arange(done, min(done + size, count))
-        try:
-            with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-                rows = extractor(samples.prepare(samples.take(chosen)[0])).float().cpu().numpy()
-        except Exception as error:
-            if len(chosen) == 1 or cause_of(error) is None:
-                raise
-            size = len(chosen) // 2
-            continue
-        yield rows
-        done += len(rows)
-        if progress is not None:
-            progress(done, count, "computing features")
 
 
 def _write(folder: Path, experiment: Experiment, pack: Pack, parts: Iterator[NDArray[np.float32]]) -> None:

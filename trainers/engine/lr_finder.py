@@ -16,14 +16,18 @@ from trainers.events import Event, FirstStep, Progress, RangeTested
 
 @dataclass(frozen=True)
 class RangeTest:
-    """Rates from `low` to `high` in equal ratios, one for each of `steps` optimiser steps."""
+    """Learning rates from `low` to `high` in equal ratios, one for each of `steps` optimiser steps, two at least."""
 
     low: float = 1e-7
     high: float = 10.0
     steps: int = 100
 
     def rates(self) -> list[float]:
-        """The rates in their order."""
+        """The rates of the last layer group in the order of the steps.
+
+        Raises:
+            ZeroDivisionError: one step, which has no ratio.
+        """
         ratio = (self.high / self.low) ** (1 / (self.steps - 1))
         return [self.low * ratio**step for step in range(self.steps)]
 
@@ -39,7 +43,8 @@ def run_range_test(
     groups = learner.optimizer.param_groups
     ratios = [group["lr"] / learner.rate for group in groups]
     rates, losses = [], []
-    learner.begin(0)
+    learner.enter_stage(0)
+    learner.begin_epoch(0)
     for step, (rate, batch) in enumerate(zip(test.rates(), _endless(batches), strict=False)):
         torch.manual_seed(mix(seed, step, world.rank))
         for group, ratio in zip(groups, ratios, strict=True):

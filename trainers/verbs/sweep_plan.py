@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from trainers.display import Display, Silent
-from trainers.engine.features import compute_features, open_features, why_not
+from trainers.engine.extraction import why_not
+from trainers.engine.features import compute_features, open_features
 from trainers.errors import RequestError
 from trainers.experiment import Distribution, Experiment, Search
 from trainers.models import Size

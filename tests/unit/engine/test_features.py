@@ -10,7 +10,8 @@ from toys import experiment_of, make_curve, make_pack, same
 
 from trainers.data.batches import Samples, TrainingBatches
 from trainers.data.normalise import Normalise
-from trainers.engine.features import compute_features, features_here, on_features, open_features, why_not
+from trainers.engine.extraction import why_not
+from trainers.engine.features import compute_features, features_here, on_features, open_features
 from trainers.engine.optim import make_optimizer
 from trainers.errors import WorkError
 from trainers.experiment import Augment
