@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 
 import torch
 
-from trainers.data.batches import Batch, TrainingBatches, mix
+from trainers.data.batches import TrainingBatches, mix
 from trainers.engine.lr_curve import LrCurve
 from trainers.engine.supervised import Supervised
 from trainers.engine.world import World
@@ -45,7 +45,8 @@ def run_range_test(
     rates, losses = [], []
     learner.enter_stage(0)
     learner.begin_epoch(0)
-    for step, (rate, batch) in enumerate(zip(test.rates(), _endless(batches), strict=False)):
+    endless = chain.from_iterable(map(batches.epoch, count()))
+    for step, (rate, batch) in enumerate(zip(test.rates(), endless, strict=False)):
         torch.manual_seed(mix(seed, step, world.rank))
         for group, ratio in zip(groups, ratios, strict=True):
             group["lr"] = rate * ratio
@@ -61,8 +62,3 @@ def run_range_test(
             break
     learner.module.load_state_dict(before)
     yield RangeTested(rates, losses)
-
-
-def _endless(batches: TrainingBatches) -> Iterator[Batch]:
-    for epoch in count():
-        yield from batches.epoch(epoch)
