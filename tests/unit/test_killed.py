@@ -6,7 +6,8 @@ import pytest
 from ray.exceptions import OutOfMemoryError
 
 from trainers.cluster.killed import NoteKilled, by_monitor
-from trainers.engine.memory import KILLED, Note
+from trainers.engine.note import Note
+from trainers.engine.out_of_memory import KILLED
 from trainers.storage import Mirror
 
 # As Ray 2.60 words it

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from trainers.data import Pack, SplitIndices
 from trainers.engine import CheckpointStore, Job, World
-from trainers.engine.job import _batches, _learner, _limits
+from trainers.engine.job import limits_of, make_batches, make_learner
 from trainers.engine.loop import Loop
 from trainers.events import EpochDone
 from trainers.experiment import Experiment
@@ -116,14 +116,14 @@ def make_loop(
     built = build(experiment.model, pack.shape, outputs_of(pack), weights, task=experiment.task)
     indices = np.arange(len(pack.labels))
     splits = SplitIndices(indices[:-HELD_OUT], indices[-HELD_OUT:], indices[-HELD_OUT:])
-    batches = _batches(experiment, pack, splits, world)
+    batches = make_batches(experiment, pack, splits, world)
     judge = make_classifier(folder / "classifier") if problem == "adversarial" and world.is_first else None
     job = Job(experiment, folder, folder, pack.key, classifier=judge)
-    learner = _learner(job, built, batches, world)
+    learner = make_learner(job, built, batches, world)
     store = CheckpointStore(folder / "checkpoints", describe(experiment, pack))
-    limits = _limits(job, pack, learner, world)
+    limits = limits_of(job, pack, learner, world)
     if fits:
-        limits(learner.trained).learn(learner.memory.share, fits=True)
+        limits(learner.trained).learn(learner.micro_batch.share, fits=True)
     return Loop(experiment, learner, batches, torch.from_numpy(splits.validation), world, store, limits)
 
 

@@ -8,7 +8,8 @@ import ray  # noqa: F401  # first, and waited for: another thread may be importi
 from ray.exceptions import OutOfMemoryError
 from ray.train import UserCallback
 
-from trainers.engine.memory import KILLED, NOTE, Note
+from trainers.engine.note import NOTE, Note
+from trainers.engine.out_of_memory import KILLED
 from trainers.errors import WorkError
 from trainers.storage import Mirror
 
@@ -22,7 +23,7 @@ SIGN = "due to the node running low on memory"
 class NoteKilled(UserCallback):
     """Leaves a note in a run's folder when Ray's memory monitor has killed a worker.
 
-    The Linux kernel's killer tells nobody; see `trainers.engine.memory.was_killed` for that.
+    The Linux kernel's killer tells nobody; see `trainers.engine.note.was_killed` for that.
     """
 
     def __init__(self, run: Mirror) -> None:

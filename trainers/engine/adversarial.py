@@ -1,6 +1,6 @@
 """A generator and a discriminator, each with an optimiser: GANs."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, cast
@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from trainers.data.batch import Batch
-from trainers.data.samples import Samples
 from trainers.data.seeds import mix
-from trainers.engine.ema import Ema
-from trainers.engine.learner import choose_dtype, distribute, rehearsal, synchronised
-from trainers.engine.memory import Memory
+from trainers.data.training_batches import TrainingBatches
+from trainers.engine.learner import Learner, Part
+from trainers.engine.micro_batch import AutoMicroBatch
 from trainers.engine.optim import make_optimizer
+from trainers.engine.rollback import rehearsal
 from trainers.engine.schedule import Schedule
-from trainers.engine.world import World
+from trainers.engine.world import distribute
 from trainers.experiment import Experiment
 from trainers.models import Built, Gan, parameter_groups_of
 from trainers.tasks import COUNTS, AdversarialLoss, Classifier, GanEvaluator, generate, noise
@@ -27,68 +27,59 @@ Networks = Mapping[str, nn.Module]  # the two by name, bare or distributed
 FIXED, MEASURED = 1, 2  # what noise is for, so that no two uses share it
 
 
-class Adversarial:
+class Adversarial(Learner):
     """The learner of GANs: in each step the discriminator learns first, then the generator.
 
     Its samples are measured by a classifier of the same images, on rank 0.
 
     Args:
         classifier: that measures, on rank 0.
-        steps: optimiser steps per epoch.
     """
 
-    counts: tuple[str, ...] = COUNTS
+    counts = COUNTS
 
     def __init__(
         self,
         options: Experiment,
         built: Built,
-        samples: Samples,
         classifier: Classifier | None,
-        world: World,
-        memory: Memory,
-        *,
-        steps: int,
+        batches: TrainingBatches,
+        micro_batch: AutoMicroBatch,
     ) -> None:
-        self.options, self.samples, self.classifier, self.world = options, samples, classifier, world
-        self.memory = memory
-        memory.renew = self._distribute
-        self.dtype = choose_dtype(options.training.precision, world.device)
+        super().__init__(options, batches, micro_batch)
+        self.classifier = classifier
         self.loss = AdversarialLoss(options.loss, options.training.label_smoothing)
-        self.gan = cast("Gan", built.module.to(world.device))
-        self.module: nn.Module = self.gan
+        self.gan = cast("Gan", built.module.to(self.world.device))
+        self.module = self.gan
         self.networks = {"generator": self.gan.generator, "discriminator": self.gan.discriminator}
         self._distribute()
-        average = options.training.ema
-        self.ema = Ema(self.gan.generator, average) if average is not None else None
+        self._average(self.gan.generator)
         rates = {"generator": None, "discriminator": options.optimizer.discriminator_lr}
         self.optimizers = {
             name: make_optimizer(options.optimizer, parameter_groups_of(self.networks[name]), lr=rate)
             for name, rate in rates.items()
         }
         self.schedules = {
-            name: Schedule(options.schedule, optimizer, epochs=options.training.epochs, steps=steps)
+            name: Schedule(options.schedule, optimizer, epochs=options.training.epochs, steps=self.steps)
             for name, optimizer in self.optimizers.items()
         }
         self._judges: dict[bytes, GanEvaluator] = {}
         self._step = 0
 
     @property
-    def trained(self) -> int:
-        """How many parameters are being trained."""
-        return sum(parameter.numel() for parameter in self.module.parameters())
-
-    @property
     def rate(self) -> float:
         """The generator's learning rate."""
         return float(self.optimizers["generator"].param_groups[-1]["lr"])
 
-    def begin(self, epoch: int) -> bool:
+    def enter_stage(self, epoch: int) -> bool:
+        """Everything is trained from the first epoch on."""
+        return False
+
+    def begin_epoch(self, epoch: int) -> None:
         """Enters training mode."""
         self.module.train()
-        self.memory.watch(self.module)
+        self.micro_batch.watch(self.module)
         self._epoch, self._step = epoch, 0
-        return False
 
     def step(self, batch: Batch) -> torch.Tensor:
         """One step of each of the two; returns their losses."""
@@ -96,11 +87,11 @@ class Adversarial:
         self._step += 1
         codes = self._codes(batch, key)
         tally = torch.zeros(len(COUNTS), dtype=torch.float64, device=self.world.device)
-        tally[0] = self.memory.attempt(lambda size: self._judge_images(self.models, batch, codes, size))
+        tally[0] = self.micro_batch.run_or_shrink(lambda size: self._judge_images(self.models, batch, codes, size))
         self._move("discriminator")
         # Frozen meanwhile: its gradients are not wanted, nor may its DDP wrapper wait for them.
         self.gan.discriminator.requires_grad_(False)
-        tally[1] = self.memory.attempt(lambda size: self._make_images(self.models, batch, codes, size))
+        tally[1] = self.micro_batch.run_or_shrink(lambda size: self._make_images(self.models, batch, codes, size))
         self._move("generator")
         self.gan.discriminator.requires_grad_(True)
         if self.ema is not None:
@@ -109,7 +100,6 @@ class Adversarial:
         return tally
 
     def rehearse(self, batch: Batch, size: int) -> None:
-        """Takes the memory of a step in micro-batches of that size, on this rank alone, and leaves no trace."""
         codes = self._codes(batch, 0)
         with self._both_trained(), rehearsal(self.module, self.world):
             # Two passes each: the second finds the gradients of the first in its way.
@@ -118,22 +108,16 @@ class Adversarial:
             for network in self.networks.values():
                 make_optimizer(self.options.optimizer, parameter_groups_of(network)).step()
 
-    def end(self, metrics: Mapping[str, float]) -> None:
-        """Lets the schedules know."""
+    def end_epoch(self, metrics: Mapping[str, float]) -> None:
         for schedule in self.schedules.values():
             schedule.after_epoch(metrics.get("frechet", 0.0))
-
-    def metrics(self, tally: torch.Tensor) -> dict[str, float]:
-        """Mean losses."""
-        *sums, samples = tally.tolist()
-        return {name: total / samples for name, total in zip(COUNTS, sums, strict=False)} if samples else {}
 
     def evaluate(self, indices: torch.Tensor, *, answers: bool = False) -> tuple[dict[str, float], torch.Tensor]:
         """How samples compare with the real images of a split; there are no answers.
 
         Rank 0 measures, and tells the others.
         """
-        for network in (self.module, self._used()):  # in the same order on every rank
+        for network in (self.module, self.evaluated):  # in the same order on every rank
             self.world.copy_from_first(network, buffers_only=True)
         if not len(indices):
             return {}, torch.zeros(0)
@@ -141,7 +125,7 @@ class Adversarial:
         if self.world.is_first:
             codes = noise(self.options.gan.samples, self.gan.latent, mix(self.options.seed, MEASURED))
             made = torch.cat(
-                list(self.memory.in_parts(codes, lambda part: generate(self._used(), part.to(self.world.device))))
+                list(self.inference.map(codes, lambda part: generate(self.evaluated, part.to(self.world.device))))
             )
             metrics = self._judge(indices).metrics(self.samples.normalise.undo(made).cpu().numpy())
         return self.world.dict_from_first(metrics), torch.zeros(0)
@@ -149,43 +133,33 @@ class Adversarial:
     def picture(self, indices: torch.Tensor) -> tuple[np.ndarray, np.ndarray | None] | None:
         """Samples from noise that stays the same throughout."""
         codes = noise(PICTURES, self.gan.latent, mix(self.options.seed, FIXED)).to(self.world.device)
-        return self.samples.normalise.undo(generate(self._used(), codes)).cpu().numpy(), None
+        return self.samples.normalise.undo(generate(self.evaluated, codes)).cpu().numpy(), None
 
-    def weights(self) -> dict[str, torch.Tensor]:
+    def model_state(self) -> dict[str, torch.Tensor]:
         """Of both networks; the generator's averaged ones where an average is kept."""
-        generator = {f"generator.{name}": tensor for name, tensor in self._used().state_dict().items()}
+        generator = {f"generator.{name}": tensor for name, tensor in self.evaluated.state_dict().items()}
         return self.module.state_dict() | generator
 
-    def use(self, weights: Mapping[str, torch.Tensor] | None) -> None:
-        """Puts rank 0's weights into both networks."""
+    def load_model_state(self, weights: Mapping[str, torch.Tensor] | None) -> None:
         if weights is not None:
             self.module.load_state_dict(weights)
         self.world.copy_from_first(self.module)
         if self.ema is not None:
             self.ema.module.load_state_dict(self.gan.generator.state_dict())
 
-    def state(self) -> dict[str, Any]:
-        """Both optimisers and schedules and, where an average is kept, the trained weights and the average's state."""
+    def training_state(self) -> dict[str, Any]:
         state: dict[str, Any] = {
             name: {"optimizer": self.optimizers[name].state_dict(), "schedule": self.schedules[name].state_dict()}
             for name in self.optimizers
         }
-        if self.ema is not None:
-            state |= {"trained": self.module.state_dict(), "ema": self.ema.state_dict()}
-        return state
+        return state | super().training_state()
 
     def restore(self, weights: Mapping[str, torch.Tensor], state: Mapping[str, Any], epoch: int) -> None:
-        """Goes back to where they were taken."""
-        self.module.load_state_dict(state.get("trained", weights))
-        if self.ema is not None:
-            self.ema.load_state_dict(state["ema"])
+        """Goes back to where they were taken, whatever the epoch; raises as `Learner.restore`."""
+        super().restore(weights, state, epoch)
         for name in self.optimizers:
             self.optimizers[name].load_state_dict(state[name]["optimizer"])
             self.schedules[name].load_state_dict(state[name]["schedule"])
-
-    def _used(self) -> nn.Module:
-        """The generator whose samples count."""
-        return self.gan.generator if self.ema is None else self.ema.module
 
     def _distribute(self) -> None:
         self.models: dict[str, nn.Module] = dict(self.networks)  # the old wrappers' hooks go before the new ones' come
@@ -215,14 +189,17 @@ class Adversarial:
         judge = models["discriminator"]
         pieces = iter(codes.tensor_split(-(-len(batch) // size)))
 
-        def lost(part: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-            with torch.no_grad():
-                fake = self.gan.generator(next(pieces))
-            self.memory.entered()
-            # Two passes, so that BatchNorm sees real and generated images apart.
-            return self.loss.discriminator(judge(part[0]), judge(fake))
+        def measure(part: Part) -> tuple[torch.Tensor, torch.Tensor]:
+            with self._autocast():
+                with torch.no_grad():
+                    fake = self.gan.generator(next(pieces))
+                self.micro_batch.entered()
+                # Two passes, so that BatchNorm sees real and generated images apart.
+                loss = self.loss.discriminator(judge(part[0]), judge(fake))
+            return loss, loss.detach().double()
 
-        return self._accumulate("discriminator", judge, lost, batch, islice(batch.micro_batches(size), passes))
+        parts = islice(batch.micro_batches(size), passes)
+        return self._accumulate(self.optimizers["discriminator"], judge, batch, parts, measure)
 
     def _make_images(
         self, models: Networks, batch: Batch, codes: torch.Tensor, size: int, passes: int | None = None
@@ -230,30 +207,14 @@ class Adversarial:
         """Adds up the generator's gradients; returns its summed loss."""
         make = models["generator"]
 
-        def lost(piece: torch.Tensor) -> torch.Tensor:
-            self.memory.entered()
-            return self.loss.generator(self.gan.discriminator(make(piece)))
+        def measure(part: Part) -> tuple[torch.Tensor, torch.Tensor]:
+            with self._autocast():
+                self.micro_batch.entered()
+                loss = self.loss.generator(self.gan.discriminator(make(part[0])))
+            return loss, loss.detach().double()
 
-        pieces = islice(codes.tensor_split(-(-len(batch) // size)), passes)
-        return self._accumulate("generator", make, lost, batch, pieces)
-
-    def _accumulate(
-        self, name: str, model: nn.Module, lost: Callable[[Any], torch.Tensor], batch: Batch, parts: Iterable[Any]
-    ) -> torch.Tensor:
-        self.optimizers[name].zero_grad(set_to_none=True)
-        total = torch.zeros((), dtype=torch.float64, device=self.world.device)
-        share, done = self.world.size / batch.global_size, 0
-        for part in parts:
-            done += len(part[0]) if isinstance(part, tuple) else len(part)
-            last = done == len(batch)
-            with synchronised(model, last=last):
-                with torch.autocast(self.world.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-                    loss = lost(part)
-                if last:
-                    self.memory.agree()
-                (loss * share).backward()
-            total += loss.detach()
-        return total
+        parts = islice(zip(codes.tensor_split(-(-len(batch) // size)), strict=True), passes)
+        return self._accumulate(self.optimizers["generator"], make, batch, parts, measure)
 
     def _move(self, name: str) -> None:
         """One optimiser step of one network."""

@@ -2,7 +2,8 @@
 
 With storage on S3, which checkpoints there are is what S3 says; the folder of this machine is its cache.
 
-A checkpoint is also a trained model that can be used as it is (see `trainers.tasks.predictor`).
+A checkpoint is also a trained model that can be used as it is (see `trainers.tasks.predictor`). It is not one of
+torch.distributed.checkpoint, whose index is a pickle and which has no checksums.
 """
 
 import hashlib

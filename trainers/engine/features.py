@@ -19,38 +19,20 @@ import torch
 from numpy.typing import NDArray
 
 from trainers.data import Arrays, Bulk, Pack, Progress
-from trainers.data.augment import asked
 from trainers.data.disk import locked, replacing, require_space, writing
-from trainers.data.normalise import Normalise
 from trainers.data.pack import load_pack
 from trainers.data.pack_key import short_hash
 from trainers.data.packing import write_pack
-from trainers.data.samples import Samples
-from trainers.engine.learner import choose_dtype
-from trainers.engine.memory import cause_of
+from trainers.engine.extraction import extract, why_not
+from trainers.engine.precision import choose_dtype
 from trainers.errors import WorkError
 from trainers.experiment import Experiment
-from trainers.models import Built, Frozen, build, resolve_weights, split
+from trainers.models import Built, FeatureExtractor, build, cut, resolve_weights
 from trainers.tasks import outputs_of
 
 log = logging.getLogger("trainers")
 
 FORMAT = 1  # part of the key: raise it when the same layers would give other numbers
-BATCH = 256  # to begin with
-
-
-def why_not(experiment: Experiment) -> str | None:
-    """Why the options leave no features to be computed once; None if they do, as far as options can tell."""
-    if experiment.task in ("adversarial", "autoencoding"):
-        return f"{experiment.task} needs the images themselves"
-    model = experiment.model
-    if not (model.train == "head" or model.freeze or model.freeze_groups):
-        return "nothing is frozen"
-    if model.unfreeze:
-        return "model.unfreeze trains the frozen layers later"
-    if changes := asked(experiment.data.augment):
-        return f"data.augment.{changes[0]} changes the images"
-    return None
 
 
 def compute_features(
@@ -58,7 +40,7 @@ def compute_features(
 ) -> Path | None:
     """Folder of the features of a pack below `storage`, computed first if they are not there or damaged.
 
-    None where the options or the network leave none: see `why_not` and `trainers.models.split`. Safe to call from
+    None where the options or the network leave none: see `why_not` and `trainers.models.cut`. Safe to call from
     several processes at once: one computes, the others wait for it. The global random numbers stay as they are.
 
     Raises:
@@ -71,14 +53,14 @@ def compute_features(
         torch.default_generator.manual_seed(experiment.seed)
         weights = resolve_weights(experiment.model, storage)
         built = build(experiment.model, pack.shape, outputs_of(pack), weights, task=experiment.task)
-    parts = split(built, pack.shape)
+    parts = cut(built, pack.shape)
     if parts is None:
         return None
     folder = storage / "features" / _key(experiment, pack, parts[0], device)
     if load_pack(folder) is None:
         with locked(folder.with_suffix(".lock")), writing(folder):
             if load_pack(folder) is None:  # another process may have computed them meanwhile
-                _write(folder, experiment, pack, _rows(experiment, pack, parts[0], device, progress))
+                _write(folder, experiment, pack, extract(experiment, pack, parts[0], device, progress))
     return folder
 
 
@@ -116,46 +98,21 @@ def on_features(built: Built, pack: Pack, folder: Path) -> tuple[Built, Pack]:
     Raises:
         WorkError: the features are not there or damaged, or they are not of such layers or of this pack.
     """
-    features, parts = open_features(folder), split(built, pack.shape)
+    features, parts = open_features(folder), cut(built, pack.shape)
     if parts is None or features.shape != (len(pack.inputs), math.prod(parts[1].shape)):
         raise WorkError(f"the features in {folder} are not what these frozen layers make of these samples")
     return replace(built, module=parts[1]), replace(pack, inputs=features)
 
 
-def _key(experiment: Experiment, pack: Pack, frozen: Frozen, device: torch.device) -> str:
+def _key(experiment: Experiment, pack: Pack, extractor: FeatureExtractor, device: torch.device) -> str:
     """Hash of all that features depend on. The layers' tensors are hashed themselves, wherever they come from."""
     digest = hashlib.sha256()
-    for name, tensor in frozen.state_dict().items():
+    for name, tensor in extractor.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy())
     dtype = choose_dtype(experiment.training.precision, device)
-    layers = [experiment.model.name, str(frozen.layers), digest.hexdigest(), str(dtype)]
+    layers = [experiment.model.name, str(extractor.layers), digest.hexdigest(), str(dtype)]
     return short_hash([FORMAT, pack.key, pack.fingerprint, experiment.data.normalise, *layers])
-
-
-def _rows(
-    experiment: Experiment, pack: Pack, frozen: Frozen, device: torch.device, progress: Progress | None
-) -> Iterator[NDArray[np.float32]]:
-    """The features of all samples in order, some at a time; fewer where memory runs out."""
-    channels = pack.shape[0] if len(pack.shape) == 3 else 1
-    samples = Samples(pack, device, Normalise.of(experiment.data.normalise, channels))
-    dtype = choose_dtype(experiment.training.precision, device)
-    frozen = frozen.to(device).to(memory_format=torch.channels_last).eval()
-    done, size, count = 0, BATCH, len(pack.inputs)
-    while done < count:
-        chosen = torch.arange(done, min(done + size, count))
-        try:
-            with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-                rows = frozen(samples.normalise(samples.take(chosen)[0])).float().cpu().numpy()
-        except Exception as error:
-            if len(chosen) == 1 or cause_of(error) is None:
-                raise
-            size = len(chosen) // 2
-            continue
-        yield rows
-        done += len(rows)
-        if progress is not None:
-            progress(done, count, "computing features")
 
 
 def _write(folder: Path, experiment: Experiment, pack: Pack, parts: Iterator[NDArray[np.float32]]) -> None:

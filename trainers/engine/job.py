@@ -1,8 +1,6 @@
-"""One job as every rank does it: build, restore, train, test the best weights."""
+"""A job, and what each rank makes of it: the network, its learner, the batches, the loop."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -10,7 +8,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from trainers.data import Pack, SplitIndices, reopen_pack, splits_of
+from trainers.data import Pack, SplitIndices, splits_of
 from trainers.data.normalise import Normalise
 from trainers.data.samples import Samples
 from trainers.data.training_batches import TrainingBatches
@@ -19,17 +17,15 @@ from trainers.engine.checkpoint import CheckpointStore
 from trainers.engine.features import features_here, on_features
 from trainers.engine.learner import Learner
 from trainers.engine.limits import Limits
-from trainers.engine.loop import Diverged, Loop, find_micro_batch
-from trainers.engine.lr_finder import RangeTest, run_range_test
-from trainers.engine.memory import CAUSES, KILLED, NOTE, Memory, Note, OutOfMemory, TooLarge, cause_of, was_killed
+from trainers.engine.loop import Loop
+from trainers.engine.lr_finder import RangeTest
+from trainers.engine.micro_batch import AutoMicroBatch
 from trainers.engine.supervised import Supervised
 from trainers.engine.world import World
-from trainers.errors import WorkError
-from trainers.events import EpochDone, Event, Failed, Restored, Tested, Warned
 from trainers.experiment import Experiment
 from trainers.models import Built, build, resolve_weights
 from trainers.storage import Mirror
-from trainers.tasks import Classifier, describe, load_predictor, make_task, outputs_of
+from trainers.tasks import Classifier, load_predictor, make_task, outputs_of
 
 
 @dataclass(frozen=True)
@@ -51,69 +47,14 @@ class Job:
         return Mirror.of(self.experiment.storage, self.storage, self.folder)
 
 
-def work(job: Job, world: World) -> Iterator[Event]:
-    """Trains a job to its end as one rank, and yields what there is to tell; rank 0's is the whole story.
+def assemble(job: Job, pack: Pack, store: CheckpointStore, world: World) -> tuple[Loop, torch.Tensor, tuple[str, ...]]:
+    """The loop as it was after the last sound checkpoint, the samples [n] of the test split, and the names of the
+    parameters that the weights file lacks.
 
-    Started again after a crash, it goes on from the last sound checkpoint.
+    Raises:
+        RequestError: the network, its weights or its layers are not as the options ask for them.
+        WorkError: the checkpoint, the features or a GAN's classifier are missing or damaged, or S3 cannot be reached.
     """
-    options = job.experiment
-    if world.device.type == "cuda":
-        # Resumed runs are to be the same bit for bit, so no algorithm is chosen by a race.
-        torch.backends.cudnn.deterministic = True
-    pack = reopen_pack(job.pack_key, options.data, job.storage)
-    if not same_samples(pack, world):
-        yield Failed("data.path: the workers' machines have different samples there; give all of them the same")
-        return
-    with CheckpointStore.of(options, job.storage, job.folder, describe(options, pack)) as store:
-        loop, test, missing = _loop(job, pack, store, world)
-        yield from map(Warned, store.warnings())
-        yield Restored(len(loop.history), loop.history, missing)
-        try:
-            for event in _train(job, loop, world):
-                if isinstance(event, EpochDone):  # after which nobody may ask for more
-                    yield from map(Warned, store.warnings())
-                yield event
-        except (Diverged, TooLarge) as error:
-            # All ranks stop here together; raising would only have Ray start them again to the same end.
-            yield Failed(str(error))
-            return
-        except OutOfMemory:
-            with suppress(WorkError):  # then only ranks on this machine know of it, and another may run out again
-                job.mirror.push_file(NOTE)
-            raise
-        store.finish()  # the best weights may be those of the last epoch
-        if job.test and job.range_test is None:
-            yield _test_best(loop, test)
-
-
-def same_samples(pack: Pack, world: World) -> bool:
-    """Whether all ranks have packed the same samples, each on its own machine."""
-    if world.size == 1:
-        return True
-    identity = int(pack.split_fingerprint(range(len(pack.names))), 16) >> 1  # fits into a signed number
-    return world.largest(identity) == world.smallest(identity)
-
-
-def _train(job: Job, loop: Loop, world: World) -> Iterator[Event]:
-    learner = loop.learner
-    try:
-        _heed(job.mirror, learner, loop.limits, world)
-        if job.range_test is None:
-            yield from loop.run()
-            return
-        learner.begin(0)
-        find_micro_batch(learner, loop.batches, loop.limits)
-        yield from run_range_test(job.range_test, cast("Supervised", learner), loop.batches, world, job.experiment.seed)
-    except Exception as error:
-        if (cause := cause_of(error)) is None:
-            raise
-        # Between the passes, as in the optimiser's first step.
-        raise learner.memory.out_of(cause, error) from None
-
-
-def _loop(job: Job, pack: Pack, store: CheckpointStore, world: World) -> tuple[Loop, torch.Tensor, tuple[str, ...]]:
-    """The loop as it was after the last sound checkpoint, the samples [n] of the test split, and the parameters that
-    the weights file lacks."""
     options = job.experiment
     splits = splits_of(pack, options.data, options.seed)
     torch.manual_seed(options.seed)
@@ -126,16 +67,17 @@ def _loop(job: Job, pack: Pack, store: CheckpointStore, world: World) -> tuple[L
         built, pack = on_features(built, pack, folder)
     if options.scale.sync_batchnorm and world.size > 1:
         built = replace(built, module=nn.SyncBatchNorm.convert_sync_batchnorm(built.module))
-    batches = _batches(options, pack, splits, world)
-    learner = _learner(job, built, batches, world)
-    limits = _limits(job, pack, learner, world)
+    batches = make_batches(options, pack, splits, world)
+    learner = make_learner(job, built, batches, world)
+    limits = limits_of(job, pack, learner, world)
     loop = Loop(options, learner, batches, torch.from_numpy(splits.validation), world, store, limits)
     if last:
         loop.restore(store.load(last))
     return loop, torch.from_numpy(splits.test), built.missing
 
 
-def _batches(options: Experiment, pack: Pack, splits: SplitIndices, world: World) -> TrainingBatches:
+def make_batches(options: Experiment, pack: Pack, splits: SplitIndices, world: World) -> TrainingBatches:
+    """This rank's batches of the training split; raises RequestError if the augmentation is not for such samples."""
     channels = pack.shape[0] if len(pack.shape) == 3 else 1
     samples = Samples(pack, world.device, Normalise.of(options.data.normalise, channels))
     return TrainingBatches(
@@ -150,21 +92,22 @@ def _batches(options: Experiment, pack: Pack, splits: SplitIndices, world: World
     )
 
 
-def _learner(job: Job, built: Built, batches: TrainingBatches, world: World) -> Learner:
-    options, samples = job.experiment, batches.samples
+def make_learner(job: Job, built: Built, batches: TrainingBatches, world: World) -> Learner:
+    """What trains the network, by the task."""
+    options = job.experiment
     share = -(-options.training.batch_size // world.size)
-    memory = Memory(world, share, job.folder, options.training.micro_batch)
-    memory.synchronised = any(isinstance(part, nn.SyncBatchNorm) for part in built.module.modules())
+    micro_batch = AutoMicroBatch(world, share, job.folder, options.training.micro_batch)
+    micro_batch.synchronised = any(isinstance(part, nn.SyncBatchNorm) for part in built.module.modules())
     if options.task == "adversarial":
         classifier = None
         if world.is_first and job.classifier is not None:
             Mirror.of(options.storage, job.storage, job.classifier).pull()
             classifier = cast("Classifier", load_predictor(job.classifier, world.device))
-        return Adversarial(options, built, samples, classifier, world, memory, steps=batches.steps)
-    return Supervised(options, built, make_task(options), samples, world, memory, steps=batches.steps)
+        return Adversarial(options, built, classifier, batches, micro_batch)
+    return Supervised(options, built, make_task(options), batches, micro_batch)
 
 
-def _limits(job: Job, pack: Pack, learner: Learner, world: World) -> Callable[[int], Limits]:
+def limits_of(job: Job, pack: Pack, learner: Learner, world: World) -> Callable[[int], Limits]:
     """What is known of the memory that training takes, by the number of parameters trained."""
     options = job.experiment
     needs = {
@@ -180,37 +123,3 @@ def _limits(job: Job, pack: Pack, learner: Learner, world: World) -> Callable[[i
         "ema": options.training.ema is not None,
     }
     return lambda trained: Limits(job.storage / "limits", {**needs, "trained": trained}, world)
-
-
-def _heed(run: Mirror, learner: Learner, limits: Callable[[int], Limits], world: World) -> None:
-    """Takes smaller parts than those with which memory ran out before the ranks were started again.
-
-    Raises:
-        TooLarge: there are none.
-    """
-    folder = run.folder
-    run.pull_file(NOTE)
-    note = Note.read(folder) or Note(0, "")
-    if was_killed(folder):
-        note = Note(0, KILLED)
-    failed, cause = world.largest(note.failed), CAUSES[world.largest(CAUSES.index(note.cause))]
-    if not cause:
-        return
-    memory, known = learner.memory, limits(learner.trained)
-    failed = failed or memory.known(known)
-    if world.is_first:
-        Note(failed, cause).write(folder)
-        run.push_file(NOTE)
-    if cause != KILLED:  # which may have been another's fault, and says nothing of later runs
-        known.learn(failed, fits=False)
-    memory.smaller(failed, cause)
-
-
-def _test_best(loop: Loop, test: torch.Tensor) -> Tested:
-    """Puts the best epoch's weights into the network and evaluates them once on the test split, over all ranks."""
-    started = time.perf_counter()
-    best = loop.best_epoch
-    loop.learner.use(loop.store.load(best).weights if loop.world.is_first else None)
-    metrics, answers = loop.learner.evaluate(test, answers=True)
-    tested = Tested(metrics, answers.cpu().numpy(), best, str(loop.store.path(best)), 0.0)
-    return replace(tested, seconds=time.perf_counter() - started)

@@ -1,112 +1,172 @@
 """What the loop asks of whatever is being trained: one network by its task, or a generator and a discriminator."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 
 from trainers.data.batch import Batch
-from trainers.engine.memory import Memory
-from trainers.engine.world import World
+from trainers.data.training_batches import TrainingBatches
+from trainers.engine.ema import Ema
+from trainers.engine.inference import InferenceBatches
+from trainers.engine.micro_batch import AutoMicroBatch
+from trainers.engine.precision import autocast, choose_dtype
+from trainers.engine.world import synchronised
+from trainers.experiment import Experiment
+
+Part = tuple[torch.Tensor, ...]  # of a batch: tensors [m, …] of a micro-batch
 
 
-class Learner(Protocol):
-    """Steps, evaluates, and gives up its state; every rank has one, and all ranks call it alike."""
+class Learner(ABC):
+    """Steps, evaluates, and gives up its state; every rank has one, and all ranks call it alike.
+
+    Attributes:
+        module: all that is trained.
+        counts: what a tally counts, the last being samples.
+        dtype: of mixed precision.
+        steps: optimiser steps per epoch.
+    """
 
     module: nn.Module
-    memory: Memory
-    dtype: torch.dtype  # of mixed precision
-    counts: tuple[str, ...]  # what a tally counts, the last being samples
+    counts: tuple[str, ...]
+
+    def __init__(self, options: Experiment, batches: TrainingBatches, micro_batch: AutoMicroBatch) -> None:
+        self.options, self.samples, self.steps = options, batches.samples, batches.steps
+        self.micro_batch, self.world = micro_batch, micro_batch.world
+        self.dtype = choose_dtype(options.training.precision, self.world.device)
+        self.inference = InferenceBatches()
+        micro_batch.renew = self._distribute
 
     @property
     def trained(self) -> int:
         """How many parameters are being trained."""
+        return sum(parameter.numel() for parameter in self.module.parameters() if parameter.requires_grad)
 
     @property
+    @abstractmethod
     def rate(self) -> float:
         """The present learning rate (of the last layer group)."""
 
-    def begin(self, epoch: int) -> bool:
-        """Makes ready for an epoch (counted from 0); True if from here on other layers are trained than before."""
+    @abstractmethod
+    def enter_stage(self, epoch: int) -> bool:
+        """From an epoch on, counted from 0, trains the layers that it is to train; True if they are other ones."""
 
+    @abstractmethod
+    def begin_epoch(self, epoch: int) -> None:
+        """Makes ready for an epoch, counted from 0, whose stage has been entered."""
+
+    @abstractmethod
     def step(self, batch: Batch) -> torch.Tensor:
-        """One optimiser step on this rank's part of a global batch; returns its tally [len(counts)] float64."""
+        """One optimiser step on this rank's part of a global batch; returns its tally [len(counts)] float64.
 
+        Raises:
+            TooLarge: not even one sample at a time fits into memory.
+            OutOfMemory: memory ran out where nothing can be repeated.
+        """
+
+    @abstractmethod
     def rehearse(self, batch: Batch, size: int) -> None:
         """Takes the memory of a step in micro-batches of that size, on this rank alone, and leaves no trace."""
 
-    def end(self, metrics: Mapping[str, float]) -> None:
-        """Ends an epoch whose validation metrics are these."""
+    @abstractmethod
+    def end_epoch(self, metrics: Mapping[str, float]) -> None:
+        """Lets the schedule know of an epoch's validation metrics."""
 
     def metrics(self, tally: torch.Tensor) -> dict[str, float]:
-        """Means of a summed tally."""
+        """Means, by name, of a tally [len(counts)] summed over steps and ranks; nothing if there were no samples."""
+        *sums, samples = tally.tolist()
+        return {name: total / samples for name, total in zip(self.counts, sums, strict=False)} if samples else {}
 
+    @abstractmethod
     def evaluate(self, indices: torch.Tensor, *, answers: bool = False) -> tuple[dict[str, float], torch.Tensor]:
         """Metrics of a split over all ranks and, if wanted, the task's answers [n, K] for its samples in order."""
 
+    @abstractmethod
     def picture(self, indices: torch.Tensor) -> tuple[np.ndarray, np.ndarray | None] | None:
-        """Images that show how far it has come, and what they were made from; None where there is nothing to see."""
+        """Images that show how far it has come, and what they were made from; None where there is nothing to see.
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """The weights to be used and kept."""
+        Both are bytes [n, H, W, C]; what is made from noise has no originals.
+        """
 
-    def use(self, weights: Mapping[str, torch.Tensor] | None) -> None:
-        """Puts weights, given on rank 0, into the network of every rank, to be evaluated."""
+    @abstractmethod
+    def model_state(self) -> dict[str, torch.Tensor]:
+        """The weights and buffers that are evaluated and kept: averaged ones where an average is kept."""
 
-    def state(self) -> dict[str, Any]:
-        """Everything else that the rest of the training depends on."""
+    @abstractmethod
+    def load_model_state(self, weights: Mapping[str, torch.Tensor] | None) -> None:
+        """Puts weights, given on rank 0 and None on the others, into what is evaluated, on every rank.
+
+        Raises:
+            RuntimeError: they are of another network: names are missing or unknown, or shapes differ.
+        """
+
+    def training_state(self) -> dict[str, Any]:
+        """Everything else that the rest of the training depends on, as tensors and plain values.
+
+        Optimisers, schedules and, where an average is kept, the trained weights and the average's own state.
+        """
+        return {} if self.ema is None else {"trained": self.module.state_dict(), "ema": self.ema.state_dict()}
 
     def restore(self, weights: Mapping[str, torch.Tensor], state: Mapping[str, Any], epoch: int) -> None:
-        """Goes back to where `weights` and `state` were taken, after so many epochs."""
+        """Goes back to where these were taken.
 
+        Args:
+            weights: of `model_state`.
+            state: of `training_state`.
+            epoch: how many epochs were done then.
 
-def distribute(module: nn.Module, world: World) -> nn.Module:
-    """The network wrapped for gradients to be averaged over the ranks, where there are several."""
-    if world.size == 1:
-        return module
-    on = [world.device] if world.device.type == "cuda" else None
-    model = DistributedDataParallel(module, device_ids=on, gradient_as_bucket_view=True)
-    # Buffers are made equal here, since rank 0 alone may have read a weights file and frozen BatchNorm uses what it
-    # holds, and from here on once per epoch instead of in each forward pass: it is one collective less per step.
-    model.broadcast_buffers = False
-    return model
+        Raises:
+            RuntimeError: the weights are of another network.
+            KeyError: the state is of other options: of another task, or without the average that is asked for.
+            ValueError: an optimiser's state is of other layer groups.
+        """
+        self.module.load_state_dict(state.get("trained", weights))
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
 
+    @abstractmethod
+    def _distribute(self) -> None:
+        """Wraps anew what is trained, on all ranks together."""
 
-def synchronised(model: nn.Module, *, last: bool) -> AbstractContextManager[object]:
-    """Where a backward pass averages gradients over the ranks: with the last micro-batch alone."""
-    if last or not isinstance(model, DistributedDataParallel):
-        return nullcontext()
-    return model.no_sync()
+    def _average(self, network: nn.Module) -> None:
+        """Begins the average that the options ask for, of a network that is the same on every rank by now."""
+        decay = self.options.training.ema
+        self.ema = Ema(network, decay) if decay is not None else None
+        self.evaluated = network if self.ema is None else self.ema.module
 
+    def _accumulate(
+        self,
+        optimizer: Optimizer,
+        model: nn.Module,
+        batch: Batch,
+        parts: Iterable[Part],
+        measure: Callable[[Part], tuple[torch.Tensor, torch.Tensor]],
+    ) -> torch.Tensor:
+        """Adds up the gradients of a batch's parts; returns the sum of what is counted of them.
 
-@contextmanager
-def rehearsal(module: nn.Module, world: World) -> Iterator[None]:
-    """Puts weights, buffers and random numbers back afterwards, and takes the gradients away.
+        Args:
+            model: the network of the optimiser, bare or distributed.
+            measure: makes the summed loss [] of a part, and what is counted of it.
+        """
+        optimizer.zero_grad(set_to_none=True)
+        total: torch.Tensor | None = None
+        # DDP averages over ranks; the loss is a mean over the global batch, however unequal the parts are.
+        share, done = self.world.size / batch.global_size, 0
+        for part in parts:
+            done += len(part[0])
+            last = done == len(batch)
+            with synchronised(model, last=last):
+                loss, counted = measure(part)
+                if last:
+                    self.micro_batch.agree()
+                (loss * share).backward()
+            total = counted if total is None else total + counted
+        assert total is not None
+        return total
 
-    What is kept for that is the head-room for DDP's buckets, which are as large as the weights that are trained.
-    """
-    kept = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    norms = [part for part in module.modules() if isinstance(part, nn.SyncBatchNorm)]
-    together = [norm.process_group for norm in norms]
-    with torch.random.fork_rng(devices=[world.device] if world.device.type == "cuda" else []):
-        try:
-            for norm in norms:
-                norm.process_group = world.alone
-            yield
-        finally:
-            for norm, group in zip(norms, together, strict=True):
-                norm.process_group = group
-            module.zero_grad(set_to_none=True)
-            module.load_state_dict(kept)
-
-
-def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """The type of mixed precision: bf16 where asked for, or where a GPU has it in hardware; else float32."""
-    if precision == "bf16":
-        return torch.bfloat16
-    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if precision == "auto" and has_bf16 else torch.float32
+    def _autocast(self) -> torch.autocast:
+        return autocast(self.world.device, self.dtype)

@@ -49,7 +49,16 @@ class Limits:
         return False if self._fails and size >= self._fails else None
 
     def learn(self, size: int, *, fits: bool) -> None:
-        """Remembers what a micro-batch did, which every rank must know; what contradicts it is forgotten."""
+        """Remembers what a micro-batch did, which every rank must know; what contradicts it is forgotten.
+
+        Args:
+            size: in samples per rank.
+            fits: whether it did.
+
+        Raises:
+            RequestError: the lock beside the file cannot be made.
+            OSError: the file cannot be written.
+        """
         self._fits, self._fails = _learnt(self._fits, self._fails, size, fits)
         if not self._writes:
             return
@@ -87,14 +96,11 @@ def memory_of(device: torch.device) -> int:
     """
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
-        return _rounded(total * torch.cuda.get_per_process_memory_fraction(device))
-    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
-    limits = [psutil.virtual_memory().total] + ([] if allowed == resource.RLIM_INFINITY else [allowed])
-    for cgroup in CGROUPS:
-        with suppress(OSError, ValueError):  # no such cgroup, or `max`
-            limits.append(int(cgroup.read_text()))
-    return _rounded(min(limits))
-
-
-def _rounded(total: float) -> int:
-    return int(total) // STEP * STEP
+        limits = [int(total * torch.cuda.get_per_process_memory_fraction(device))]
+    else:
+        allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+        limits = [psutil.virtual_memory().total] + ([] if allowed == resource.RLIM_INFINITY else [allowed])
+        for cgroup in CGROUPS:
+            with suppress(OSError, ValueError):  # no such cgroup, or `max`
+                limits.append(int(cgroup.read_text()))
+    return min(limits) // STEP * STEP

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainers.catalogue import HIGHER_IS_BETTER
 from trainers.data.batch import Batch
@@ -21,6 +20,7 @@ from trainers.engine.world import World
 from trainers.errors import WorkError
 from trainers.events import EpochDone, Event, FirstBatch, FirstStep, MicroBatch, Pictured, Progress, Row, Unfrozen
 from trainers.experiment import Experiment
+from trainers.models import BATCH_NORMS
 
 PROGRESS_SECONDS = 0.5  # between two looks at the running loss: each makes the host wait for the device
 SHOWN = 32  # images of the first batch
@@ -56,7 +56,8 @@ class Loop:
             if self._out_of_patience():
                 return
             started = time.perf_counter()
-            unfrozen = self.learner.begin(epoch)
+            unfrozen = self.learner.enter_stage(epoch)
+            self.learner.begin_epoch(epoch)
             if unfrozen:
                 yield Unfrozen(epoch + 1, self.learner.trained)
             if unfrozen or not begun:
@@ -68,7 +69,7 @@ class Loop:
             seconds = time.perf_counter() - started
             self._check(train, epoch)
             validation, _ = self.learner.evaluate(self.validation)
-            self.learner.end(validation)
+            self.learner.end_epoch(validation)
             if self.world.is_first and (picture := self.learner.picture(self.validation)) is not None:
                 yield Pictured(epoch + 1, *picture)
             row: Row = {
@@ -76,7 +77,7 @@ class Loop:
                 **{f"train/{name}": value for name, value in train.items()},
                 **{f"validation/{name}": value for name, value in validation.items()},
                 "lr": learning_rate,
-                "micro_batch": float(self.learner.memory.size),
+                "micro_batch": float(self.learner.micro_batch.size),
                 "samples_per_second": self._samples_per_epoch() / seconds,
                 "seconds": time.perf_counter() - started,
             }
@@ -89,8 +90,8 @@ class Loop:
         self.learner.restore(checkpoint.weights, checkpoint.training, checkpoint.epoch)
         self.history = list(checkpoint.history)
         # With the same parts as before the interruption, the sums are the same bit for bit.
-        memory = self.learner.memory
-        memory.size = min(memory.size, int(checkpoint.history[-1].get("micro_batch", memory.size)))
+        micro_batch = self.learner.micro_batch
+        micro_batch.size = min(micro_batch.size, int(checkpoint.history[-1].get("micro_batch", micro_batch.size)))
 
     @property
     def best_epoch(self) -> int:
@@ -105,9 +106,9 @@ class Loop:
             torch.manual_seed(mix(self.options.seed, epoch, step, self.world.rank))
             if epoch == step == 0 and self.world.is_first and (first := self._first_batch(batch)) is not None:
                 yield first
-            size = self.learner.memory.size
+            size = self.learner.micro_batch.size
             tally += self.learner.step(batch)
-            if self.learner.memory.size < size:
+            if self.learner.micro_batch.size < size:
                 yield self._micro_batch(epoch, step)
             if not self.stepped:
                 self.stepped = True
@@ -121,14 +122,14 @@ class Loop:
         return self.learner.metrics(self.world.sum(tally))
 
     def _micro_batch(self, epoch: int, step: int) -> MicroBatch:
-        memory = self.learner.memory
-        norms = [part for part in self.learner.module.modules() if isinstance(part, _BatchNorm) and part.training]
-        over = memory.size * (self.world.size if norms and isinstance(norms[0], nn.SyncBatchNorm) else 1)
-        return MicroBatch(memory.size, memory.share, epoch + 1, step + 1, memory.cause, over if norms else None)
+        micro = self.learner.micro_batch
+        norms = [part for part in self.learner.module.modules() if isinstance(part, BATCH_NORMS) and part.training]
+        over = micro.size * (self.world.size if norms and isinstance(norms[0], nn.SyncBatchNorm) else 1)
+        return MicroBatch(micro.size, micro.share, epoch + 1, step + 1, micro.cause, over if norms else None)
 
     def _first_batch(self, batch: Batch) -> FirstBatch | None:
         """What the network is about to see, if it is images."""
-        inputs, targets = next(batch.micro_batches(self.learner.memory.size))
+        inputs, targets = next(batch.micro_batches(self.learner.micro_batch.size))
         if inputs.ndim != 4:
             return None
         images = self.batches.samples.normalise.undo(inputs[:SHOWN]).cpu().numpy()
@@ -162,7 +163,7 @@ class Loop:
     def _save(self) -> str:
         epoch = len(self.history)
         if self.world.is_first:
-            self.store.save(Checkpoint(epoch, self.learner.weights(), self.learner.state(), self.history))
+            self.store.save(Checkpoint(epoch, self.learner.model_state(), self.learner.training_state(), self.history))
         return str(self.store.path(epoch))
 
 
@@ -174,4 +175,4 @@ def find_micro_batch(learner: Learner, batches: TrainingBatches, limits: Callabl
     """
     # The first batch is as large as any.
     batch = next(batches.epoch(0))
-    learner.memory.find(lambda size: learner.rehearse(batch, size), limits(learner.trained))
+    learner.micro_batch.shrink_to_fit(lambda size: learner.rehearse(batch, size), limits(learner.trained))

@@ -3,11 +3,10 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 
 import torch
 
-from trainers.data.batch import Batch
 from trainers.data.seeds import mix
 from trainers.data.training_batches import TrainingBatches
 from trainers.engine.lr_curve import LrCurve
@@ -18,14 +17,18 @@ from trainers.events import Event, FirstStep, Progress, RangeTested
 
 @dataclass(frozen=True)
 class RangeTest:
-    """Rates from `low` to `high` in equal ratios, one for each of `steps` optimiser steps."""
+    """Learning rates from `low` to `high` in equal ratios, one for each of `steps` optimiser steps, two at least."""
 
     low: float = 1e-7
     high: float = 10.0
     steps: int = 100
 
     def rates(self) -> list[float]:
-        """The rates in their order."""
+        """The rates of the last layer group in the order of the steps.
+
+        Raises:
+            ZeroDivisionError: one step, which has no ratio.
+        """
         ratio = (self.high / self.low) ** (1 / (self.steps - 1))
         return [self.low * ratio**step for step in range(self.steps)]
 
@@ -41,8 +44,10 @@ def run_range_test(
     groups = learner.optimizer.param_groups
     ratios = [group["lr"] / learner.rate for group in groups]
     rates, losses = [], []
-    learner.begin(0)
-    for step, (rate, batch) in enumerate(zip(test.rates(), _endless(batches), strict=False)):
+    learner.enter_stage(0)
+    learner.begin_epoch(0)
+    endless = chain.from_iterable(map(batches.epoch, count()))
+    for step, (rate, batch) in enumerate(zip(test.rates(), endless, strict=False)):
         torch.manual_seed(mix(seed, step, world.rank))
         for group, ratio in zip(groups, ratios, strict=True):
             group["lr"] = rate * ratio
@@ -58,8 +63,3 @@ def run_range_test(
             break
     learner.module.load_state_dict(before)
     yield RangeTested(rates, losses)
-
-
-def _endless(batches: TrainingBatches) -> Iterator[Batch]:
-    for epoch in count():
-        yield from batches.epoch(epoch)

@@ -1,11 +1,16 @@
 """Optimisers by name, with a learning rate for each layer group."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import signature
 
 from torch import nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 from trainers import experiment as schema
+
+# Each is given what it takes of momentum, nesterov, betas and weight_decay.
+OPTIMIZERS: dict[str, Callable[..., Optimizer]]
+OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "adagrad": Adagrad}
 
 
 def make_optimizer(
@@ -30,18 +35,11 @@ def make_optimizer(
         raise ValueError("a frozen parameter was given to the optimiser")
     rates = _group_rates(options.lr_low, options.lr if lr is None else lr, len(groups))
     trained = [{"params": list(group), "lr": rate * factor} for group, rate in zip(groups, rates, strict=True) if group]
-    decay, betas = options.weight_decay, (options.beta1, options.beta2)
-    match options.name:
-        case "sgd":
-            return SGD(trained, momentum=options.momentum, nesterov=options.nesterov, weight_decay=decay)
-        case "adam":
-            return Adam(trained, betas=betas, weight_decay=decay)
-        case "adamw":
-            return AdamW(trained, betas=betas, weight_decay=decay)
-        case "rmsprop":
-            return RMSprop(trained, momentum=options.momentum, weight_decay=decay)
-        case "adagrad":
-            return Adagrad(trained, weight_decay=decay)
+    asked = options.model_dump(include={"momentum", "nesterov", "weight_decay"})
+    asked["betas"] = (options.beta1, options.beta2)
+    make = OPTIMIZERS[options.name]
+    known = signature(make).parameters
+    return make(trained, **{name: value for name, value in asked.items() if name in known})
 
 
 def _group_rates(low: float | None, high: float, count: int) -> list[float]:

@@ -42,7 +42,11 @@ class Schedule:
             self._scheduler.step()
 
     def after_epoch(self, validation_loss: float) -> None:
-        """To be called after each epoch's last step and its validation."""
+        """To be called after each epoch's last step and its validation.
+
+        Args:
+            validation_loss: the mean over the split, by which a plateau is told; the other schedules do not look at it.
+        """
         if isinstance(self._scheduler, ReduceLROnPlateau):
             self._scheduler.step(validation_loss)
         elif not self._by_step:
@@ -53,7 +57,7 @@ class Schedule:
         return self._scheduler.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes back to a state; the optimiser's is to be loaded too, in either order."""
+        """Goes back to a state of the same schedule; the optimiser's is to be loaded too, in either order."""
         self._scheduler.load_state_dict(state)
 
 
@@ -77,7 +81,10 @@ def _make_scheduler(options: schema.Schedule, optimizer: Optimizer, total: int) 
 
 
 def _cosine(warmup: int, total: int) -> Callable[[int], float]:
-    """Factor of the rate at each step: up in a line, then down as a cosine (Loshchilov & Hutter 2017, "SGDR")."""
+    """Factor of the rate at each step: up in a line, then down as a cosine (Loshchilov & Hutter 2017, "SGDR").
+
+    By the step alone: LinearLR and CosineAnnealingLR in SequentialLR go from rate to rate, and round at each.
+    """
 
     def factor(step: int) -> float:
         if step < warmup:

@@ -1,6 +1,7 @@
 """This process's place among the ranks, and the few things that ranks do together."""
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class World:
         return self.rank == 0
 
     @property
-    def alone(self) -> dist.ProcessGroup:
+    def own_group(self) -> dist.ProcessGroup:
         """A group of this rank alone; every rank asks for it at the same place the first time."""
         group: dist.ProcessGroup = _groups_of_one(dist.group.WORLD)[0]
         return group
@@ -52,7 +54,10 @@ class World:
         return self._over_hosts(number, dist.ReduceOp.MIN)
 
     def dict_from_first(self, values: dict[str, float] | None) -> dict[str, float]:
-        """Rank 0's numbers by name, on every rank; the others give None."""
+        """Rank 0's numbers by name, on every rank; the others give None.
+
+        As JSON: torch's broadcast_object_list would have the others load a pickle.
+        """
         if self.size == 1:
             assert values is not None
             return values
@@ -97,6 +102,25 @@ class World:
         box = torch.tensor(number)
         dist.all_reduce(box, operation, group=_hosts(dist.group.WORLD))
         return int(box.item())
+
+
+def distribute(module: nn.Module, world: World) -> nn.Module:
+    """The network wrapped for gradients to be averaged over the ranks, where there are several."""
+    if world.size == 1:
+        return module
+    on = [world.device] if world.device.type == "cuda" else None
+    model = DistributedDataParallel(module, device_ids=on, gradient_as_bucket_view=True)
+    # Buffers are made equal here, since rank 0 alone may have read a weights file and frozen BatchNorm uses what it
+    # holds, and from here on once per epoch instead of in each forward pass: it is one collective less per step.
+    model.broadcast_buffers = False
+    return model
+
+
+def synchronised(model: nn.Module, *, last: bool) -> AbstractContextManager[object]:
+    """Where a backward pass averages gradients over the ranks: with the last micro-batch alone."""
+    if last or not isinstance(model, DistributedDataParallel):
+        return nullcontext()
+    return model.no_sync()
 
 
 @lru_cache(maxsize=1)

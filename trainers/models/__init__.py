@@ -3,12 +3,12 @@
 from trainers.data import Shape
 from trainers.models.autoencoder import Autoencoder
 from trainers.models.build import build
-from trainers.models.built import Built
+from trainers.models.built import BATCH_NORMS, Built
 from trainers.models.cnn import CNN
+from trainers.models.cut import FeatureExtractor, cut
 from trainers.models.dry_run import dry_run
 from trainers.models.freezing import freeze, parameter_groups, parameter_groups_of, stage_at, train_mode
 from trainers.models.gan import Gan
 from trainers.models.size import Layer, Size, summary_table
-from trainers.models.split import Frozen, Rest, split
-from trainers.models.table import names
+from trainers.models.table import network_names
 from trainers.models.weights import resolve_weights

@@ -8,9 +8,10 @@ from trainers.errors import RequestError
 from trainers.experiment import Model
 from trainers.models.built import Built, is_within, layer_groups
 from trainers.models.changes import change, initialise
-from trainers.models.classifiers import AUXILIARY, last_layer, make_classifier
+from trainers.models.classifiers import AUXILIARY, make_classifier
 from trainers.models.freezing import freeze
-from trainers.models.table import NETWORKS, Network, find
+from trainers.models.heads import last_layer
+from trainers.models.table import NETWORKS, Network, find_network
 from trainers.models.weights import load_weights
 
 
@@ -37,7 +38,7 @@ def build(
         RequestError: the name is not known or not for this task, the samples or an option do not suit the network, or
             the weights do not fit.
     """
-    network = find(model.name, task)
+    network = find_network(model.name, task)
     _check(model, network, shape, task)
     module = network.make(model, shape, outputs) if network else make_classifier(model.name, shape, outputs)
     head = last_layer(module)

@@ -8,7 +8,8 @@ from trainers.models.gan import Gan
 
 # A network of so few parts, such as VGG's `features` and `classifier`, keeps its layers inside them.
 FEW_PARTS = 3
-NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+NORMS = (*BATCH_NORMS, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.LayerNorm, nn.GroupNorm)
 Groups = tuple[tuple[str, ...], ...]  # names of modules that hold parameters, by layer group, first to last
 
 

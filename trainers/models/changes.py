@@ -1,6 +1,7 @@
-"""What the options change in any network: dropout, layers taken out, how weights begin, log-probabilities."""
+"""What the options change in any network: outputs, dropout, layers taken out, how weights begin."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 
 import torch
 from torch import nn
@@ -8,15 +9,15 @@ from torch import nn
 from trainers.errors import RequestError
 from trainers.experiment import Model
 from trainers.models.built import is_within
+from trainers.models.heads import log_softmax
 from trainers.models.table import nearest
 
-
-class LogSoftmaxLinear(nn.Linear):
-    """A last layer that puts out log-probabilities; its parameters have the names of a plain one's."""
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features [N, F] to log-probabilities [N, classes]."""
-        return super().forward(features).log_softmax(dim=1)
+INITS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "kaiming": partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu"),
+    "xavier": nn.init.xavier_uniform_,
+    "orthogonal": nn.init.orthogonal_,
+    "normal": partial(nn.init.normal_, std=0.02),
+}
 
 
 def change(network: nn.Module, head: str, model: Model) -> None:
@@ -26,7 +27,7 @@ def change(network: nn.Module, head: str, model: Model) -> None:
         RequestError: the network has no dropout layer, or a layer to be removed is not there or is the last one.
     """
     if model.output == "log-softmax":
-        _log_softmax(network, head)
+        log_softmax(network, head)
     if model.dropout is not None:
         layers = [layer for layer in network.modules() if isinstance(layer, nn.Dropout)]
         if not layers:
@@ -56,7 +57,7 @@ def initialise(network: nn.Module, init: str, missing: Collection[str] | None) -
         if not isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             continue
         if missing is None or f"{name}.weight" in missing:
-            _draw(layer.weight, init)
+            INITS[init](layer.weight)
         if layer.bias is not None and (missing is None or f"{name}.bias" in missing):
             nn.init.zeros_(layer.bias)
 
@@ -71,26 +72,3 @@ def check_layer(network: nn.Module, name: str, option: str) -> None:
     if name not in known:
         top = [layer for layer in known if "." not in layer]
         raise RequestError(f"{option}: no layer `{name}`; {nearest(name, known, top)}")
-
-
-def _draw(weight: torch.Tensor, init: str) -> None:
-    if init == "kaiming":
-        nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu")
-    elif init == "xavier":
-        nn.init.xavier_uniform_(weight)
-    elif init == "orthogonal":
-        nn.init.orthogonal_(weight)
-    else:
-        nn.init.normal_(weight, std=0.02)
-
-
-def _log_softmax(network: nn.Module, head: str) -> None:
-    last = network.get_submodule(head)
-    if isinstance(last, nn.Linear):
-        replacement = LogSoftmaxLinear(last.in_features, last.out_features)
-        replacement.load_state_dict(last.state_dict())
-        network.set_submodule(head, replacement)
-    else:  # SqueezeNet averages its class maps after the last convolution, in the same Sequential
-        parent = network.get_submodule(head.rpartition(".")[0])
-        assert isinstance(parent, nn.Sequential)
-        parent.append(nn.LogSoftmax(dim=1))

@@ -1,10 +1,11 @@
 """Puts one sample through a network, to learn whether that works, how large it is and what it is made of."""
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from trainers.data import Shape
 from trainers.errors import RequestError
@@ -28,26 +29,30 @@ def dry_run(experiment: Experiment, shape: Shape, outputs: int, weights: dict[st
         RequestError: there is no such network, its weights do not fit, it cannot take samples of this shape, or without
             the removed layers the others no longer fit together.
     """
-    # In earnest and not on the meta device: that imports torch's compiler, which takes longer than this.
     built = build(experiment.model, shape, outputs, weights, task=experiment.task)
     module = built.module.eval()
-    trace = _Trace(built)
+    trace, counter = _Trace(built), FlopCounterMode(display=False)
     expected = {"autoencoding": shape, "adversarial": ()}.get(experiment.task, (outputs,))
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # all of attention in one operation, which is not counted
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), counter:
             found = tuple(_try(module, shape).shape[1:])
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
         raise _refusal(experiment, shape, str(error).splitlines()[0]) from None
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
     if found != expected:
         raise _refusal(experiment, shape, f"it puts out {found} instead of {expected}")
-    parameters = list(module.parameters())
+    parameters, layers = list(module.parameters()), trace.counted(counter.get_flop_counts())
     return Size(
         sum(parameter.numel() for parameter in parameters),
         sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         trace.activations,
         trace.kept,
-        tuple(trace.layers.values()),
+        layers,
         unfrozen=bool(experiment.model.unfreeze),
+        elsewhere=counter.get_total_flops() // 2 - sum(layer.multiply_adds for layer in layers),
     )
 
 
@@ -63,11 +68,15 @@ class _Trace:
     def __post_init__(self) -> None:
         for name, part in self.built.module.named_modules():
             if not list(part.children()):
-                part.register_forward_hook(
-                    lambda part, inputs, output, name=name: self._note(name, part, inputs, output)
-                )
+                part.register_forward_hook(lambda part, inputs, output, name=name: self._note(name, part, output))
 
-    def _note(self, name: str, part: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+    def counted(self, flops: Mapping[str, Mapping[object, int]]) -> tuple[Layer, ...]:
+        """The layers with their multiply-adds, of which each is two operations, by what FlopCounterMode has counted."""
+        root = type(self.built.module).__name__
+        work = {name: sum(flops.get(f"{root}.{name}", {}).values()) // 2 for name in self.layers}
+        return tuple(replace(layer, multiply_adds=work[name]) for name, layer in self.layers.items())
+
+    def _note(self, name: str, part: nn.Module, output: object) -> None:
         if not isinstance(output, torch.Tensor):
             return
         numbers = [parameter.numel() for parameter in part.parameters()]
@@ -75,27 +84,10 @@ class _Trace:
         self.activations += output.numel()
         if trained or self.kept:
             self.kept += output.numel()
-        work = _multiply_adds(part, inputs[0], output)
-        if name in self.layers:  # it runs more than once
-            work += self.layers[name].multiply_adds
-            self.layers[name] = replace(self.layers[name], multiply_adds=work)
-        else:
-            shape = tuple(output.shape[1:])
-            group = group_of(name, self.built.groups)
-            self.layers[name] = Layer(
-                name, type(part).__name__, shape, sum(numbers), sum(trained), work, None if group is None else group + 1
-            )
-
-
-def _multiply_adds(part: nn.Module, given: object, output: torch.Tensor) -> int:
-    """Of one sample: each output sums over inputs; in a transposed convolution each input adds to outputs."""
-    if isinstance(part, nn.Linear):
-        return output.numel() * part.in_features
-    if isinstance(part, nn.ConvTranspose2d) and isinstance(given, torch.Tensor):
-        return given.numel() * part.out_channels // part.groups * math.prod(part.kernel_size)
-    if isinstance(part, nn.Conv2d):
-        return output.numel() * part.in_channels // part.groups * math.prod(part.kernel_size)
-    return 0
+        if name not in self.layers:
+            shape, group = tuple(output.shape[1:]), group_of(name, self.built.groups)
+            place = None if group is None else group + 1
+            self.layers[name] = Layer(name, type(part).__name__, shape, sum(numbers), sum(trained), 0, place)
 
 
 def _try(module: nn.Module, shape: Shape) -> torch.Tensor:

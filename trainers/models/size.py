@@ -18,7 +18,7 @@ class Layer:
         output: shape of what it puts out for one sample.
         parameters: how many it has.
         trained: how many of these are trained.
-        multiply_adds: for one sample; of linear and convolutional layers alone.
+        multiply_adds: multiplications with addition for one sample.
         group: number, from 1, of its layer group, as `model.freeze_groups` counts them; None if it is in none.
     """
 
@@ -43,6 +43,7 @@ class Size:
         layers: in the order in which they run. Layers whose weights are used without calling them, such as those
             inside attention, are not among them.
         unfrozen: whether all of it is trained in the end.
+        elsewhere: multiplications with addition for one sample that none of `layers` does, such as attention's.
     """
 
     parameters: int
@@ -51,14 +52,12 @@ class Size:
     kept: int
     layers: tuple[Layer, ...]
     unfrozen: bool = False
+    elsewhere: int = 0
 
     @property
     def multiply_adds(self) -> int:
-        """Multiplications with addition for one sample, in linear and convolutional layers called as such.
-
-        Attention's and everybody else's are not counted.
-        """
-        return sum(layer.multiply_adds for layer in self.layers)
+        """Multiplications with addition for one sample, in products of matrices, convolutions and attention."""
+        return sum(layer.multiply_adds for layer in self.layers) + self.elsewhere
 
     def training_bytes(self, micro_batch: int, optimizer: str, momentum: float) -> int:
         """Roughly what one worker needs in float32: weights, gradients, the optimiser's state, activations.
@@ -83,16 +82,13 @@ def summary_table(size: Size) -> str:
         numbers = _numbers(layer.parameters, layer.trained, layer.multiply_adds)
         rows.append((layer.name, layer.kind, output, group, *numbers))
     other = size.parameters - sum(layer.parameters for layer in size.layers)
-    if other:
+    if other or size.elsewhere:
         trained = size.trained - sum(layer.trained for layer in size.layers)
-        rows.append(("other", "", "", "", *_numbers(other, trained, 0)))
+        rows.append(("other", "", "", "", *_numbers(other, trained, size.elsewhere)))
     rows.append(("total", "", "", "", *_numbers(size.parameters, size.trained, size.multiply_adds)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(_aligned, row, widths, COLUMNS)).rstrip() for row in rows)
-
-
-def _aligned(cell: str, width: int, side: str) -> str:
-    return f"{cell:{side}{width}}"
+    style = "  ".join(f"{{:{side}{width}}}" for side, width in zip(COLUMNS, widths, strict=True))
+    return "\n".join(style.format(*row).rstrip() for row in rows)
 
 
 def _numbers(parameters: int, trained: int, multiply_adds: int) -> tuple[str, str, str]:

@@ -34,12 +34,8 @@ class Network:
     vectors: bool = False
 
 
-def _cifar_resnet(depth: int) -> Network:
-    return Network(lambda model, shape, outputs: CifarResNet(depth, shape[0], outputs))
-
-
-def _cifar_vgg(depth: int) -> Network:
-    return Network(lambda model, shape, outputs: CifarVGG(depth, shape[0], outputs))
+def _cifar(kind: Callable[[int, int, int], nn.Module], depth: int) -> Network:
+    return Network(lambda model, shape, outputs: kind(depth, shape[0], outputs))
 
 
 NETWORKS: dict[str, Network] = {
@@ -57,12 +53,8 @@ NETWORKS: dict[str, Network] = {
     "simple_cnn": Network(
         lambda model, shape, outputs: SimpleCNN(outputs, channels=shape[0], batch_norm=model.batch_norm)
     ),
-    "cifar_vgg11": _cifar_vgg(11),
-    "cifar_vgg16": _cifar_vgg(16),
-    "cifar_resnet20": _cifar_resnet(20),
-    "cifar_resnet32": _cifar_resnet(32),
-    "cifar_resnet44": _cifar_resnet(44),
-    "cifar_resnet56": _cifar_resnet(56),
+    **{f"cifar_vgg{depth}": _cifar(CifarVGG, depth) for depth in (11, 16)},
+    **{f"cifar_resnet{depth}": _cifar(CifarResNet, depth) for depth in (20, 32, 44, 56)},
     "mlp_autoencoder": Network(lambda model, shape, _: mlp_autoencoder(shape, model.latent), "autoencoder"),
     "conv_autoencoder": Network(lambda model, shape, _: conv_autoencoder(shape, model.latent), "autoencoder"),
     "mlp_gan": Network(lambda model, shape, _: mlp_gan(shape, model.latent), "gan"),
@@ -70,7 +62,7 @@ NETWORKS: dict[str, Network] = {
 }
 
 
-def names(task: str) -> list[str]:
+def network_names(task: str) -> list[str]:
     """Every name that `model.name` may have in this task: this library's networks, then torchvision's."""
     kind = TASKS[task].network
     own = [name for name, network in NETWORKS.items() if network.kind == kind]
@@ -86,7 +78,7 @@ def torchvision_names() -> list[str]:
     return found
 
 
-def find(name: str, task: str) -> Network | None:
+def find_network(name: str, task: str) -> Network | None:
     """The network of this library with that name, or None for one of torchvision's.
 
     Raises:
@@ -94,9 +86,9 @@ def find(name: str, task: str) -> Network | None:
     """
     network = NETWORKS.get(name)
     if network is None and name not in torchvision_names():
-        raise RequestError(f"model.name: no network `{name}`; {nearest(name, names(task))}")
+        raise RequestError(f"model.name: no network `{name}`; {nearest(name, network_names(task))}")
     if TASKS[task].network != (network.kind if network else "predicting"):
-        raise RequestError(f"model.name: {name} is not for {task}; there are {', '.join(names(task))}")
+        raise RequestError(f"model.name: {name} is not for {task}; there are {', '.join(network_names(task))}")
     return network
 
 

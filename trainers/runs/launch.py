@@ -44,7 +44,7 @@ def ray(experiment: Experiment, *, needed: bool | None = None) -> Iterator[Runti
 def launch(job: "Job", resources: Resources, runtime: Runtime | None) -> Iterator[Event]:
     """Starts the work; rank 0's events can be read as they come."""
     if runtime is None:
-        from trainers.engine.local import work_here
+        from trainers.engine.worker import work_here
 
         return work_here(job, cpus=resources.cpus, gpu=resources.gpu)
     from trainers.cluster.training import train_on_ray  # takes seconds, in which Ray goes on starting

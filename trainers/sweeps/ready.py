@@ -10,7 +10,8 @@ import torch
 
 from trainers.data import Prepared
 from trainers.display import Display, Silent
-from trainers.engine.features import compute_features, open_features, why_not
+from trainers.engine.extraction import why_not
+from trainers.engine.features import compute_features, open_features
 from trainers.errors import RequestError
 from trainers.experiment import Distribution, Experiment, Search
 from trainers.models import Size

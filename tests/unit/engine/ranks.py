@@ -9,8 +9,8 @@ import torch.distributed as dist
 from toys import experiment_of, losses, make_loop, make_pack, make_problem, train
 
 from trainers.engine import LrCurve, World
-from trainers.engine.job import same_samples
 from trainers.engine.lr_finder import RangeTest, run_range_test
+from trainers.engine.worker import same_samples
 from trainers.models import build
 
 # Networks without BatchNorm in training, and without dropout: with them a step depends on which samples a rank has.
@@ -79,7 +79,7 @@ def _out_of_memory(world: World, folder: Path) -> list[dict[str, float]]:
 
     loop.learner.gan.generator.register_forward_pre_hook(run_out)
     rows = train(loop)
-    assert loop.learner.memory.cause == "CPU memory"
+    assert loop.learner.micro_batch.cause == "CPU memory"
     return losses(rows)
 
 
@@ -110,5 +110,5 @@ def _weights_with_batch_norm(name: str, world: World, folder: Path) -> list[floa
     options = {"model": {"name": name, "dropout": 0 if name == "cnn" else None}, "training": {"ema": 0.9}}
     loop = make_loop(WITH_BATCH_NORM[name], folder / name, world, **options)
     train(loop, until=1)
-    states = (loop.learner.module.state_dict(), loop.learner.weights())
+    states = (loop.learner.module.state_dict(), loop.learner.model_state())
     return [sum(tensor.double().abs().sum().item() for tensor in state.values()) for state in states]

@@ -16,7 +16,7 @@ def moved(before, module):
 
 
 def first_batch(loop):
-    loop.learner.begin(0)
+    loop.learner.begin_epoch(0)
     return next(loop.batches.epoch(0))
 
 
@@ -157,7 +157,7 @@ def test_the_averaged_generator_draws_and_is_saved_and_training_goes_on_with_the
         network, _, part = name.partition(".")
         assert torch.equal(tensor, average[part] if network == "generator" else raw[name])
     assert rows[-1]["validation/frechet"] != plain.history[-1]["validation/frechet"]
-    plain.learner.use(saved)
+    plain.learner.load_model_state(saved)
     assert plain.learner.evaluate(plain.validation)[0]["frechet"] == rows[-1]["validation/frechet"]
 
 

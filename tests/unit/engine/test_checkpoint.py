@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from trainers.engine import job
+from trainers.engine import worker
 from trainers.engine.checkpoint import FORMAT, Checkpoint, CheckpointStore
 from trainers.engine.world import World
 from trainers.errors import WorkError
@@ -91,12 +91,12 @@ def test_what_went_wrong_is_told_before_the_epoch_is_done(store, monkeypatch):
         store._warnings.append("epoch 3 is damaged")
         return SimpleNamespace(history=[]), None, ()
 
-    stubs = {"reopen_pack": lambda *_: None, "describe": lambda *_: {}, "_loop": loop, "_train": train}
+    stubs = {"reopen_pack": lambda *_: None, "describe": lambda *_: {}, "assemble": loop, "_train": train}
     for name, stub in stubs.items():
-        monkeypatch.setattr(job, name, stub)
+        monkeypatch.setattr(worker, name, stub)
     monkeypatch.setattr(CheckpointStore, "of", lambda *_: store)
     options = SimpleNamespace(experiment=Experiment(), pack_key="", storage=None, folder=None, test=False)
-    assert list(job.work(options, World())) == [
+    assert list(worker.work(options, World())) == [
         Warned("epoch 3 is damaged"),
         Restored(0, []),
         Warned("upload 1 failed"),

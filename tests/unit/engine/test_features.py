@@ -11,11 +11,12 @@ from toys import experiment_of, make_curve, make_pack, same
 from trainers.data.normalise import Normalise
 from trainers.data.samples import Samples
 from trainers.data.training_batches import TrainingBatches
-from trainers.engine.features import compute_features, features_here, on_features, open_features, why_not
+from trainers.engine.extraction import why_not
+from trainers.engine.features import compute_features, features_here, on_features, open_features
 from trainers.engine.optim import make_optimizer
 from trainers.errors import WorkError
 from trainers.experiment import Augment
-from trainers.models import Frozen, build, parameter_groups, train_mode
+from trainers.models import FeatureExtractor, build, parameter_groups, train_mode
 from trainers.tasks import make_task, outputs_of
 
 CPU = torch.device("cpu")
@@ -143,7 +144,7 @@ def test_a_computation_that_breaks_off_leaves_nothing_but_its_lock(tmp_path, mon
     def fail(self, samples):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Frozen, "forward", fail)
+    monkeypatch.setattr(FeatureExtractor, "forward", fail)
     with pytest.raises(KeyboardInterrupt):
         compute_features(experiment, pack, tmp_path, CPU)
     assert [path.suffix for path in (tmp_path / "features").iterdir()] == [".lock"]
@@ -153,7 +154,7 @@ def test_a_computation_that_breaks_off_leaves_nothing_but_its_lock(tmp_path, mon
 
 def limited(monkeypatch, most):
     """Lets no more than so many samples at a time through the frozen layers; the numbers tried."""
-    tried, forward = [], Frozen.forward
+    tried, forward = [], FeatureExtractor.forward
 
     def limited_forward(self, samples):
         tried.append(len(samples))
@@ -161,7 +162,7 @@ def limited(monkeypatch, most):
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return forward(self, samples)
 
-    monkeypatch.setattr(Frozen, "forward", limited_forward)
+    monkeypatch.setattr(FeatureExtractor, "forward", limited_forward)
     return tried
 
 

@@ -5,8 +5,11 @@ import json
 import pytest
 import torch
 
+from trainers.engine.inference import InferenceBatches
 from trainers.engine.limits import Limits, memory_of
-from trainers.engine.memory import CPU, GPU, KILLED, Memory, Note, TooLarge, cause_of, was_killed
+from trainers.engine.micro_batch import AutoMicroBatch
+from trainers.engine.note import Note, was_killed
+from trainers.engine.out_of_memory import CPU, GPU, KILLED, TooLarge, cause_of
 from trainers.engine.world import World
 
 
@@ -29,27 +32,27 @@ def trying(most):
 
 def test_a_micro_batch_is_halved_until_it_fits(limits, tmp_path):
     rehearse, tried = trying(20)
-    memory = Memory(World(), 50, tmp_path)
-    memory.find(rehearse, limits())
-    assert (memory.size, tried, memory.cause) == (13, [50, 25, 13], CPU)
+    micro_batch = AutoMicroBatch(World(), 50, tmp_path)
+    micro_batch.shrink_to_fit(rehearse, limits())
+    assert (micro_batch.size, tried, micro_batch.cause) == (13, [50, 25, 13], CPU)
 
 
 def test_what_fits_is_not_tried_again_by_later_runs(limits, tmp_path):
-    Memory(World(), 50, tmp_path).find(trying(20)[0], limits())
+    AutoMicroBatch(World(), 50, tmp_path).shrink_to_fit(trying(20)[0], limits())
     rehearse, tried = trying(20)
     for share, size in ((50, 13), (13, 13), (8, 8), (26, 13)):
-        memory = Memory(World(), share, tmp_path)
-        memory.find(rehearse, limits())
-        assert memory.size == size
+        micro_batch = AutoMicroBatch(World(), share, tmp_path)
+        micro_batch.shrink_to_fit(rehearse, limits())
+        assert micro_batch.size == size
     assert tried == []
 
 
 def test_between_what_fits_and_what_does_not_it_is_tried(limits, tmp_path):
-    Memory(World(), 50, tmp_path).find(trying(20)[0], limits())
+    AutoMicroBatch(World(), 50, tmp_path).shrink_to_fit(trying(20)[0], limits())
     rehearse, tried = trying(20)
-    memory = Memory(World(), 18, tmp_path)
-    memory.find(rehearse, limits())
-    assert (memory.size, tried) == (18, [18])
+    micro_batch = AutoMicroBatch(World(), 18, tmp_path)
+    micro_batch.shrink_to_fit(rehearse, limits())
+    assert (micro_batch.size, tried) == (18, [18])
 
 
 def test_another_network_has_other_limits(limits):
@@ -84,14 +87,14 @@ def test_the_file_says_what_it_is_of(limits, tmp_path):
 
 def test_an_asked_micro_batch_is_the_most_that_is_taken(limits, tmp_path):
     rehearse, tried = trying(100)
-    memory = Memory(World(), 50, tmp_path, most=20)
-    memory.find(rehearse, limits())
-    assert (memory.size, tried) == (20, [20])
+    micro_batch = AutoMicroBatch(World(), 50, tmp_path, most=20)
+    micro_batch.shrink_to_fit(rehearse, limits())
+    assert (micro_batch.size, tried) == (20, [20])
 
 
 def test_where_not_even_one_fits_the_advice_is_told(limits, tmp_path):
     with pytest.raises(TooLarge, match="one sample at a time: take a smaller"):
-        Memory(World(), 50, tmp_path).find(trying(0)[0], limits())
+        AutoMicroBatch(World(), 50, tmp_path).shrink_to_fit(trying(0)[0], limits())
 
 
 def test_another_error_stays_itself(limits, tmp_path):
@@ -99,7 +102,7 @@ def test_another_error_stays_itself(limits, tmp_path):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        Memory(World(), 50, tmp_path).find(broken, limits())
+        AutoMicroBatch(World(), 50, tmp_path).shrink_to_fit(broken, limits())
 
 
 @pytest.mark.parametrize(
@@ -118,8 +121,8 @@ def test_causes_are_told_apart(error, cause):
     assert cause_of(error) == cause
 
 
-def test_evaluation_takes_fewer_samples_by_itself(tmp_path):
-    memory, parts = Memory(World(), 50, tmp_path), []
+def test_evaluation_takes_fewer_samples_by_itself():
+    inference, parts = InferenceBatches(), []
 
     def measure(part):
         if len(part) > 100:
@@ -127,7 +130,7 @@ def test_evaluation_takes_fewer_samples_by_itself(tmp_path):
         parts.append(len(part))
         return part
 
-    seen = torch.cat(list(memory.in_parts(torch.arange(300), measure)))
+    seen = torch.cat(list(inference.map(torch.arange(300), measure)))
     assert torch.equal(seen, torch.arange(300))
     assert parts == [64, 64, 64, 64, 44]
 

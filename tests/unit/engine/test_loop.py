@@ -7,8 +7,8 @@ import pytest
 import torch
 from toys import PROBLEMS, losses, make_pack, pack_of, same, train
 
-from trainers.engine.job import _test_best
 from trainers.engine.loop import Diverged
+from trainers.engine.worker import evaluate_best
 from trainers.events import FirstBatch, FirstStep, Pictured
 
 FAST = {"name": "adamw", "lr": 0.003}
@@ -89,14 +89,14 @@ def test_a_resumed_run_ends_with_the_same_bits(make_loop, problem, options):
     assert losses(got) == losses(expected[2:])
     assert losses(resumed.history) == losses(expected)
     assert same(resumed.learner.module.state_dict(), whole.learner.module.state_dict())
-    assert same(resumed.learner.weights(), whole.learner.weights())
+    assert same(resumed.learner.model_state(), whole.learner.model_state())
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_the_best_weights_are_what_is_tested(make_loop, problem):
     loop = make_loop(problem, training={"epochs": 4}, optimizer={"lr": 0.05 if problem != "adversarial" else 0.001})
     train(loop)
-    tested = _test_best(loop, loop.validation)  # the same samples, so that the two can be compared
+    tested = evaluate_best(loop, loop.validation)  # the same samples, so that the two can be compared
     best = loop.history[loop.best_epoch - 1]
     assert tested.best_epoch == loop.best_epoch
     assert {f"validation/{name}": value for name, value in tested.metrics.items()} == pytest.approx(

@@ -4,7 +4,8 @@ import pytest
 import torch
 from toys import losses, make_loop, same, train
 
-from trainers.engine.memory import CPU, Note
+from trainers.engine.note import Note
+from trainers.engine.out_of_memory import CPU
 
 
 class Short:
@@ -29,7 +30,7 @@ def test_the_step_is_repeated_in_smaller_parts_with_the_same_losses(problem, tmp
     rows = train(loop, until=1)
     short.most = 5
     rows += train(loop)
-    assert loop.learner.memory.size == 4
+    assert loop.learner.micro_batch.size == 4
     assert [row["micro_batch"] for row in rows] == [16, 4, 4]
     for got, want in zip(losses(rows), expected, strict=True):
         assert got == pytest.approx(want, abs=1e-5)
@@ -42,7 +43,7 @@ def test_a_gan_repeats_the_turn_of_the_network_that_ran_out(tmp_path):
     rows = train(loop, until=1)
     short.most = 7
     rows += train(loop)
-    assert loop.learner.memory.size == 4
+    assert loop.learner.micro_batch.size == 4
     for got, want in zip(losses(rows), expected, strict=True):
         assert got == pytest.approx(want, abs=1e-4)
 
@@ -56,8 +57,8 @@ def test_batch_norms_statistics_do_not_count_a_failed_attempt(tmp_path):
     last = [part for part in loop.learner.module.modules() if isinstance(part, torch.nn.Linear)][-1]
     Short(last, 4)
     train(loop)
-    assert loop.learner.memory.size == 4
-    assert same(loop.learner.weights(), free.learner.weights())
+    assert loop.learner.micro_batch.size == 4
+    assert same(loop.learner.model_state(), free.learner.model_state())
 
 
 def test_the_first_try_leaves_no_trace(tmp_path):
@@ -65,7 +66,7 @@ def test_the_first_try_leaves_no_trace(tmp_path):
     known = make_loop("images", tmp_path / "known", **options)
     tried = make_loop("images", tmp_path / "tried", fits=False, **options)
     assert losses(train(tried)) == losses(train(known))
-    assert same(tried.learner.weights(), known.learner.weights())
+    assert same(tried.learner.model_state(), known.learner.model_state())
 
 
 def test_what_is_unfrozen_later_is_tried_again(tmp_path):
@@ -81,6 +82,6 @@ def test_what_is_unfrozen_later_is_tried_again(tmp_path):
 
 def test_where_nothing_can_be_repeated_it_is_noted_for_the_next_start(tmp_path):
     loop = make_loop("images", tmp_path)
-    error = loop.learner.memory.out_of(CPU, MemoryError())
+    error = loop.learner.micro_batch.note_failure(CPU, MemoryError())
     assert "CPU memory ran out with a micro-batch of 16" in str(error)
     assert Note.read(tmp_path) == Note(16, CPU)

@@ -28,14 +28,13 @@ def held(learner):
 
 def per_epoch(loop, look):
     """What `look` sees in the learner while each epoch is trained."""
-    seen, begin = [], loop.learner.begin
+    seen, begin = [], loop.learner.begin_epoch
 
     def begin_and_look(epoch):
-        changed = begin(epoch)
+        begin(epoch)
         seen.append(look(loop.learner))
-        return changed
 
-    loop.learner.begin = begin_and_look
+    loop.learner.begin_epoch = begin_and_look
     train(loop)
     return seen
 
@@ -122,7 +121,7 @@ def test_a_run_that_unfreezes_is_resumed_with_the_same_bits_wherever_it_stopped(
     assert losses([event.row for event in told if isinstance(event, EpochDone)]) == losses(expected[stop:])
     assert [event.epoch for event in told if isinstance(event, Unfrozen)] == [e for e in (2, 4) if e > stop]
     assert same(resumed.learner.module.state_dict(), whole.learner.module.state_dict())
-    assert same(resumed.learner.weights(), whole.learner.weights())
+    assert same(resumed.learner.model_state(), whole.learner.model_state())
 
 
 def test_averaged_weights_are_evaluated_and_saved_and_training_goes_on_with_the_raw_ones(make_loop):
@@ -132,11 +131,11 @@ def test_averaged_weights_are_evaluated_and_saved_and_training_goes_on_with_the_
     rows = train(averaged)
     learner = averaged.learner
     assert same(learner.module.state_dict(), plain.learner.module.state_dict())
-    assert not same(learner.weights(), learner.module.state_dict())
+    assert not same(learner.model_state(), learner.module.state_dict())
     saved = averaged.store.load(3)
     assert same(saved.weights, learner.ema.module.state_dict())
     assert same(saved.training["trained"], learner.module.state_dict())
-    plain.learner.use(load_file(averaged.store.path(3) / WEIGHTS))
+    plain.learner.load_model_state(load_file(averaged.store.path(3) / WEIGHTS))
     metrics, _ = plain.learner.evaluate(averaged.validation)
     assert metrics["loss"] == pytest.approx(rows[-1]["validation/loss"])
     assert metrics["loss"] != pytest.approx(plain.history[-1]["validation/loss"])

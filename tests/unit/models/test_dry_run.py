@@ -33,6 +33,8 @@ def test_layers_are_listed_as_they_run_with_their_outputs_and_work():
     [
         ("cifar_resnet20", (3, 32, 32), 40_551_040, 269_722),  # He et al. 2016: 0.27 M parameters
         ("resnet18", (3, 224, 224), 1_814_073_344 - 512 * 990, 11_689_512 - 513 * 990),  # torchvision: 1.814 G, 11.7 M
+        ("vit_b_32", (3, 224, 224), 4_409_186_304 - 768 * 990, 88_224_232 - 769 * 990),  # torchvision: 4.409 G, 88.2 M
+        ("swin_t", (3, 224, 224), 4_490_566_656 - 768 * 990, 28_288_354 - 769 * 990),  # torchvision: 4.491 G, 28.3 M
     ],
 )
 def test_known_networks_have_their_known_sizes(name, shape, multiply_adds, parameters):
@@ -117,3 +119,9 @@ def test_the_table_is_aligned_and_adds_up():
 def test_the_table_says_where_parameters_are_that_no_layer_has():
     size = Size(100, 80, 0, 0, (Layer("conv", "Conv2d", (2, 4, 4), 70, 70, 1000),))
     assert summary_table(size).splitlines()[-2].split() == ["other", "30", "10", "trained"]
+
+
+def test_the_table_says_what_attention_takes_that_no_layer_does():
+    size = Size(70, 70, 0, 0, (Layer("conv", "Conv2d", (2, 4, 4), 70, 70, 1000),), elsewhere=500)
+    lines = [line.split() for line in summary_table(size).splitlines()]
+    assert lines[-2:] == [["other", "500"], ["total", "70", "trained", "1,500"]]

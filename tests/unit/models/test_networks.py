@@ -7,7 +7,7 @@ from torch import nn
 from trainers.catalogue import TASKS
 from trainers.errors import RequestError
 from trainers.experiment import Experiment, Model
-from trainers.models import CNN, build, dry_run, names
+from trainers.models import CNN, build, dry_run, network_names
 from trainers.models.simple_cnn import SimpleCNN
 from trainers.models.table import NETWORKS
 
@@ -152,8 +152,8 @@ FAMILIES = [
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_each_family_of_torchvision_gets_as_many_outputs_as_are_wanted(name):
-    assert name in names("classification")
-    assert name in names("regression")
+    assert name in network_names("classification")
+    assert name in network_names("regression")
     last = [layer for layer in dry_run(Experiment(model=Model(name=name)), (3, 224, 224), 5).layers if layer.parameters]
     assert last[-1].output[0] == 5
 

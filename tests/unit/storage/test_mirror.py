@@ -7,7 +7,8 @@ import threading
 import pytest
 from s3transfer.exceptions import RetriesExceededError
 
-from trainers.engine.memory import KILLED, NOTE, Note
+from trainers.engine.note import NOTE, Note
+from trainers.engine.out_of_memory import KILLED
 from trainers.errors import RequestError, WorkError
 from trainers.experiment import Experiment, Storage
 from trainers.storage import Mirror

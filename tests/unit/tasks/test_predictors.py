@@ -50,7 +50,7 @@ def test_a_checkpoint_of_each_task_is_loaded_as_what_it_is_for(trained, problem,
     assert predictor.shape == make_problem(problem).shape
     assert predictor.classes == make_problem(problem).classes
     weights = predictor.module.state_dict()
-    assert all(torch.equal(weights[name], tensor) for name, tensor in loop.learner.weights().items())
+    assert all(torch.equal(weights[name], tensor) for name, tensor in loop.learner.model_state().items())
 
 
 @pytest.mark.parametrize("problem", ["images", "vectors", "regression", "autoencoding"])

@@ -11,7 +11,7 @@ from trainers.models.built import Built
 from trainers.models.freezing import train_mode
 
 
-class Frozen(nn.Module):
+class FeatureExtractor(nn.Module):
     """The leading layers of a network, which stand still: samples [n, *shape] to features, rows [n, D].
 
     Attributes:
@@ -29,7 +29,7 @@ class Frozen(nn.Module):
         return (features.permute(0, 2, 3, 1) if features.ndim == 4 else features).flatten(1)
 
 
-class Rest(nn.Module):
+class Tail(nn.Module):
     """A network from the cut on: features [n, D] to its outputs.
 
     It *is* the network but for where it begins: its layers, parameters and buffers and their names are the network's
@@ -45,7 +45,13 @@ class Rest(nn.Module):
         self, network: nn.Module, forward: Callable[[nn.Module, torch.Tensor], torch.Tensor], shape: Shape
     ) -> None:
         super().__init__()
-        self._parameters, self._buffers, self._modules = network._parameters, network._buffers, network._modules
+        saved = network.state_dict()
+        for name, layer in network.named_children():
+            self.add_module(name, layer)
+        for name, parameter in network.named_parameters(recurse=False):
+            self.register_parameter(name, parameter)
+        for name, buffer in network.named_buffers(recurse=False):
+            self.register_buffer(name, buffer, persistent=name in saved)
         self._forward, self.shape = forward, shape
         self.training = network.training
 
@@ -60,11 +66,13 @@ class Rest(nn.Module):
         return self._forward(self, features)
 
 
-def split(built: Built, shape: Shape) -> tuple[Frozen, Rest] | None:
-    """The largest leading part of a network that stands still while it is trained, and the rest.
+def cut(built: Built, shape: Shape) -> tuple[FeatureExtractor, Tail] | None:
+    """Cuts a network after the largest leading part that stands still while it is trained.
 
-    `rest(frozen(samples))` is what the network makes of samples, as it is trained (`train_mode`) and in eval mode, in
-    which the network is afterwards.
+    `tail(extractor(samples))` is what the network makes of samples, as it is trained (`train_mode`) and in eval mode,
+    in which the network is afterwards.
+
+    torchvision's create_feature_extractor gives the leading part alone, and is told by name where to cut.
 
     Args:
         built: the network, its layers frozen as they will be.
@@ -77,19 +85,19 @@ def split(built: Built, shape: Shape) -> tuple[Frozen, Rest] | None:
     network = built.module
     train_mode(built)
     graph = _trace(network)
-    cut = None if graph is None else _find_cut(network, graph)
+    last = None if graph is None else _last_still(network, graph)
     network.eval()
     # What depends on the mode outside of layers, such as functional dropout, would be fixed as it was traced.
-    if graph is None or cut is None or str(graph) != str(_trace(network)):
+    if graph is None or last is None or str(graph) != str(_trace(network)):
         return None
-    before, after = _halves(graph, cut)
-    frozen = Frozen(fx.GraphModule(network, before))
+    before, after = _halves(graph, last)
+    extractor = FeatureExtractor(fx.GraphModule(network, before))
     device = next(network.parameters()).device
     with torch.inference_mode():
-        features = frozen.layers(torch.zeros(1, *shape, device=device))
+        features = extractor.layers(torch.zeros(1, *shape, device=device))
     if not isinstance(features, torch.Tensor) or len(features) != 1:
         return None
-    return frozen, Rest(network, type(fx.GraphModule(network, after)).forward, tuple(features.shape[1:]))
+    return extractor, Tail(network, type(fx.GraphModule(network, after)).forward, tuple(features.shape[1:]))
 
 
 class _Tracer(fx.Tracer):
@@ -112,9 +120,9 @@ def _trace(network: nn.Module) -> fx.Graph | None:
     return None if constants else graph
 
 
-def _find_cut(network: nn.Module, graph: fx.Graph) -> fx.Node | None:
+def _last_still(network: nn.Module, graph: fx.Graph) -> fx.Node | None:
     """The last node whose value is all that the nodes after it need, if everything up to there stands still."""
-    cut, seen, weighty = None, set[fx.Node](), False
+    last, seen, weighty = None, set[fx.Node](), False
     for node in graph.nodes:
         if node.op == "output" or not _stands_still(network, node):
             break
@@ -122,8 +130,8 @@ def _find_cut(network: nn.Module, graph: fx.Graph) -> fx.Node | None:
         weighty |= bool(_parameters(network, node))
         crossing = {one for one in seen if one.op != "get_attr" and not seen.issuperset(one.users)}
         if weighty and crossing == {node}:
-            cut = node
-    return cut
+            last = node
+    return last
 
 
 def _stands_still(network: nn.Module, node: fx.Node) -> bool:
@@ -143,21 +151,24 @@ def _parameters(network: nn.Module, node: fx.Node) -> list[nn.Parameter]:
 
 
 def _minds_mode(part: nn.Module) -> bool:
-    """Whether a layer may do something else in training: whether the code of its class looks at `training`."""
+    """Whether a layer may do something else in training: whether the code of its class looks at `training`.
+
+    Told by the names that Python documents of compiled code (`co_names`): a list of classes would miss the user's own.
+    """
     methods = (method for kind in type(part).__mro__ if kind not in nn.Module.__mro__ for method in vars(kind).values())
     return any(inspect.isfunction(method) and "training" in method.__code__.co_names for method in methods)
 
 
-def _halves(graph: fx.Graph, cut: fx.Node) -> tuple[fx.Graph, fx.Graph]:
-    """The graph up to the cut, and the one after it, whose input is the cut's value."""
+def _halves(graph: fx.Graph, last: fx.Node) -> tuple[fx.Graph, fx.Graph]:
+    """The graph up to a node, and the one after it, whose input is the node's value."""
     nodes = list(graph.nodes)
-    place = nodes.index(cut) + 1
+    place = nodes.index(last) + 1
     before, after = fx.Graph(), fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     for node in nodes[:place]:
         copies[node] = before.node_copy(node, copies.__getitem__)
-    before.output(copies[cut])
-    copies = {cut: after.placeholder("features")}
-    for node in (*(node for node in nodes[:place] if node.op == "get_attr"), *nodes[place:]):
-        copies[node] = after.node_copy(node, copies.__getitem__)
+    before.output(copies[last])
+    features = after.placeholder("features")
+    copies = {node: features for node in nodes[:place] if node.op != "get_attr"}  # of which only the last is used again
+    after.output(after.graph_copy(graph, copies))
     return before, after

@@ -8,7 +8,7 @@ from torch import nn
 from toys import same, snapshot
 
 from trainers.experiment import Model
-from trainers.models import Built, build, freeze, split, train_mode
+from trainers.models import Built, build, cut, freeze, train_mode
 from trainers.models.built import layer_groups
 
 SIDE = 32
@@ -64,19 +64,19 @@ CUTS = [
 def test_the_two_parts_do_what_the_network_does_in_eval_mode_and_in_training(options, side, shape):
     built = built_as(side=side, **options)
     network, given = built.module, images(side)
-    frozen, rest = split(built, (3, side, side))
-    assert not any(parameter.requires_grad for parameter in frozen.parameters())
-    assert rest.shape == shape
+    extractor, tail = cut(built, (3, side, side))
+    assert not any(parameter.requires_grad for parameter in extractor.parameters())
+    assert tail.shape == shape
     with torch.inference_mode():
-        features = frozen(given)
+        features = extractor(given)
         assert features.ndim == 2
-        torch.testing.assert_close(rest(features), network(given), rtol=0, atol=0)
+        torch.testing.assert_close(tail(features), network(given), rtol=0, atol=0)
     features = features.clone()
     train_mode(built)
     before = snapshot(network)
     as_trained, counted = seeded(network, given), snapshot(network)
     network.load_state_dict(before)
-    torch.testing.assert_close(seeded(rest, features), as_trained, rtol=0, atol=0)
+    torch.testing.assert_close(seeded(tail, features), as_trained, rtol=0, atol=0)
     assert same(snapshot(network), counted)
 
 
@@ -84,20 +84,20 @@ def test_the_rest_has_the_weights_of_the_network_under_their_names():
     built = built_as(freeze_groups=2)
     network = built.module
     names = list(network.state_dict())
-    _, rest = split(built, IMAGE)
-    assert list(rest.state_dict()) == names
-    assert all(mine is its for mine, its in zip(rest.parameters(), network.parameters(), strict=True))
-    assert [name for name, _ in rest.named_children()] == [name for name, _ in network.named_children()]
+    _, tail = cut(built, IMAGE)
+    assert list(tail.state_dict()) == names
+    assert all(mine is its for mine, its in zip(tail.parameters(), network.parameters(), strict=True))
+    assert [name for name, _ in tail.named_children()] == [name for name, _ in network.named_children()]
 
 
 def test_what_is_done_to_the_rest_is_done_to_the_network_and_not_to_a_copy():
     built = built_as("cnn", train="head")
-    frozen, rest = split(built, IMAGE)
-    features = frozen(images())
-    average = copy.deepcopy(rest)
+    extractor, tail = cut(built, IMAGE)
+    features = extractor(images())
+    average = copy.deepcopy(tail)
     before = average(features)
-    rest.load_state_dict({name: torch.zeros_like(tensor) for name, tensor in rest.state_dict().items()})
-    rest.to(torch.float64)
+    tail.load_state_dict({name: torch.zeros_like(tensor) for name, tensor in tail.state_dict().items()})
+    tail.to(torch.float64)
     assert all(not tensor.any() for tensor in built.module.state_dict().values())
     assert next(built.module.buffers()).dtype == torch.float64
     assert torch.equal(average(features), before)
@@ -105,21 +105,21 @@ def test_what_is_done_to_the_rest_is_done_to_the_network_and_not_to_a_copy():
 
 def test_the_modes_of_the_rest_are_those_of_the_network():
     built = built_as(freeze_groups=2)
-    _, rest = split(built, IMAGE)
-    of_the_rest = Built(rest, built.head, (), built.groups)
+    _, tail = cut(built, IMAGE)
+    of_the_rest = Built(tail, built.head, (), built.groups)
     train_mode(built)
     modes = {name: part.training for name, part in built.module.named_modules()}
     built.module.eval()
     train_mode(of_the_rest)
-    assert {name: part.training for name, part in rest.named_modules()} == modes
+    assert {name: part.training for name, part in tail.named_modules()} == modes
 
 
 def test_batch_norm_is_counted_after_the_cut_and_stands_still_before_it():
     built = built_as(freeze_groups=2)
-    frozen, rest = split(built, IMAGE)
+    extractor, tail = cut(built, IMAGE)
     train_mode(built)
     before = snapshot(built.module)
-    rest(frozen(images()))
+    tail(extractor(images()))
     moved = {
         name.split(".")[0] for name, tensor in snapshot(built.module).items() if not torch.equal(tensor, before[name])
     }
@@ -128,27 +128,27 @@ def test_batch_norm_is_counted_after_the_cut_and_stands_still_before_it():
 
 def test_dropout_before_a_trained_head_is_drawn_anew_each_time():
     built = built_as("simple_cnn", train="head", dropout=0.5)
-    frozen, rest = split(built, IMAGE)
-    features = frozen(images())
-    assert torch.equal(rest(features), rest(features))
+    extractor, tail = cut(built, IMAGE)
+    features = extractor(images())
+    assert torch.equal(tail(features), tail(features))
     train_mode(built)
-    assert not torch.equal(rest(features), rest(features))
+    assert not torch.equal(tail(features), tail(features))
 
 
 def test_layers_that_change_their_inputs_leave_the_features_alone():
     network = nn.Sequential(nn.Flatten(), nn.Linear(3, 8), nn.Sequential(nn.Dropout(inplace=True), nn.Linear(8, 2)))
     built = custom(network, "2.1", freeze=["1"])
-    frozen, rest = split(built, (3, 1, 1))
-    features = frozen(torch.randn(4, 3, 1, 1)).detach()
+    extractor, tail = cut(built, (3, 1, 1))
+    features = extractor(torch.randn(4, 3, 1, 1)).detach()
     kept = features.clone()
     train_mode(built)
-    rest(features)
+    tail(features)
     assert torch.equal(features, kept)
 
 
 def test_where_two_tensors_would_cross_the_cut_is_before_both():
-    _, rest = split(built_as(freeze=["conv1", "bn1", "layer1", "layer2.0.conv1"]), IMAGE)
-    assert rest.shape == (16, 32, 32)  # of layer1: the block's shortcut begins there
+    _, tail = cut(built_as(freeze=["conv1", "bn1", "layer1", "layer2.0.conv1"]), IMAGE)
+    assert tail.shape == (16, 32, 32)  # of layer1: the block's shortcut begins there
 
 
 class Transformer(nn.Module):
@@ -172,13 +172,13 @@ class Transformer(nn.Module):
 @pytest.mark.parametrize(("options", "shape"), [({"train": "head"}, (8,)), ({"freeze": ["patches"]}, (8, 4, 4))])
 def test_a_transformer_is_cut_after_its_last_frozen_layer(options, shape):
     built = custom(Transformer(), **options)
-    cut = split(built, IMAGE)
+    parts = cut(built, IMAGE)
     if shape == (8, 4, 4):  # how many images there are is needed after that cut, too
-        assert cut is None
+        assert parts is None
         return
-    frozen, rest = cut
-    assert rest.shape == shape
-    torch.testing.assert_close(rest(frozen(images())), built.module(images()))
+    extractor, tail = parts
+    assert tail.shape == shape
+    torch.testing.assert_close(tail(extractor(images())), built.module(images()))
 
 
 class Functional(nn.Module):
@@ -206,19 +206,19 @@ class Noisy(Functional):
     "network", [Functional(False), Functional(True), Noisy(False)], ids=["drops", "looks", "noisy"]
 )
 def test_a_network_whose_calls_depend_on_more_than_its_layers_is_not_cut(network):
-    assert split(custom(network, train="head"), (3,)) is None
+    assert cut(custom(network, train="head"), (3,)) is None
 
 
 @pytest.mark.parametrize("options", [{}, {"freeze": ["layer2"]}, {"freeze": ["bn1"]}], ids=str)
 def test_without_frozen_layers_before_all_trained_ones_there_is_no_cut(options):
-    assert split(built_as(**options), IMAGE) is None
+    assert cut(built_as(**options), IMAGE) is None
 
 
 def test_a_trained_dropout_layer_ends_what_stands_still():
     network = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
-    assert split(custom(network, "4", freeze=["2"]), (3,)) is not None  # it is off, as what comes after it is frozen
+    assert cut(custom(network, "4", freeze=["2"]), (3,)) is not None  # it is off, as what comes after it is frozen
     network = nn.Sequential(nn.Flatten(), nn.Linear(3, 8), nn.RReLU(), nn.ReLU(), nn.Linear(8, 2))
-    assert split(custom(network, "4", freeze=["1"]), (3,))[0].layers(torch.ones(1, 3)).min() < 0  # before the RReLU
+    assert cut(custom(network, "4", freeze=["1"]), (3,))[0].layers(torch.ones(1, 3)).min() < 0  # before the RReLU
 
 
 def test_squeezenet_averages_before_its_head_to_the_same_logits():
