@@ -183,6 +183,8 @@ def test_population_based_training_gives_all_trials_their_epochs(sweep_on_ray, t
     heard = Heard(sweep_on_ray(sweep, ONE, 2))
     assert heard.ended == dict.fromkeys(range(4), ("finished", ""))
     assert {number for number, _ in heard.started} == {0, 1, 2, 3}
+    assert [sorted(heard.rows[number]) for number in range(4)] == [[1, 2, 3, 4]] * 4
+    assert all(1e-5 <= options["optimizer.lr"] <= 0.5 for _, options in heard.started)
     assert len(heard.started) > 4  # some went on with the weights of others
 
 

@@ -17,6 +17,8 @@ from ray.tune import (
     RunConfig,
     TuneConfig,
     Tuner,
+    grid_search,
+    sample_from,
     with_parameters,
     with_resources,
 )
@@ -121,14 +123,20 @@ def _tuner(sweep: Sweep, resources: Resources, concurrent: int, searcher: Number
     if experiment.log.level != "debug":
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # trials tell of their failures themselves
     trainable = with_parameters(Trial, sweep=replace(sweep, known={}), resources=resources, queue=teller.queue)
+    given: dict[str, Any] = {"search_alg": searcher, "num_samples": len(searcher), "max_concurrent_trials": concurrent}
+    space: dict[str, Any] = {}
+    if search.scheduler == "pbt":  # which takes no searcher, and has all trials under way, by turns
+        given, options = {}, searcher.all()
+        space = {
+            "number": grid_search(list(options)),
+            "options": sample_from(lambda spec: options[spec["config"]["number"]]),
+        }
     return Tuner(
         with_resources(trainable, _bundle(resources)),
+        param_space=space,
         tune_config=TuneConfig(
-            search_alg=searcher,
+            **given,
             scheduler=scheduler_of(sweep),
-            num_samples=len(searcher),
-            # pbt has all of them under way, by turns.
-            max_concurrent_trials=len(searcher) if search.scheduler == "pbt" else concurrent,
             time_budget_s=search.minutes and search.minutes * 60,
             reuse_actors=True,
             trial_name_creator=_name,
@@ -158,6 +166,11 @@ def _name(trial: TuneTrial) -> str:
     return f"{trial.config['number']:03d}"
 
 
+def _number(trial: TuneTrial) -> int:
+    """As its name says: pbt hands on the number in a trial's `config` with the rest of it."""
+    return int(str(trial))
+
+
 def _error_of(trial: TuneTrial) -> list[str]:
     """What Ray says of the last end of a trial's process, line by line."""
     told = Path(trial.error_file).read_text() if trial.error_file else DEAD
@@ -173,7 +186,7 @@ class _Teller(Callback):
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """A trial begins, or goes on after its process was lost or it had to wait."""
-        number, options = trial.config["number"], trial.config["options"]
+        number, options = _number(trial), trial.config["options"]
         if self._running.get(number) != options:
             self._running[number] = options
             self.queue.put(TrialStarted(number, options))
@@ -182,20 +195,20 @@ class _Teller(Callback):
         """A trial has ended by itself, or the scheduler stops it."""
         result = trial.last_result
         if result.get(CAUSE):
-            self._end(trial.config["number"], "failed", result[CAUSE])
+            self._end(_number(trial), "failed", result[CAUSE])
         else:
-            self._end(trial.config["number"], "finished" if result.get(OVER) else "stopped")
+            self._end(_number(trial), "finished" if result.get(OVER) else "stopped")
 
     def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """A trial's process was lost, and another goes on in its place: with smaller parts where memory was why."""
         if by_monitor(RuntimeError("\n".join(_error_of(trial)))):
-            note_killed(self._sweep.mirror(trial.config["number"]))
+            note_killed(self._sweep.mirror(_number(trial)))
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """A trial's process was lost too often."""
         last, times = _error_of(trial)[-1], trial.num_failures
         why = "killed, perhaps for want of memory" if last.startswith(DEAD) else last
-        self._end(trial.config["number"], "failed", f"its process was lost {times} time{'s' * (times > 1)}: {why}")
+        self._end(_number(trial), "failed", f"its process was lost {times} time{'s' * (times > 1)}: {why}")
 
     def end_all(self, minutes: float | None) -> None:
         """The sweep is over for all that still run: its time is."""

@@ -35,7 +35,7 @@ class Trial(Trainable):
     """Runs trial after trial in one process, which has imported everything when the second begins."""
 
     def setup(self, config: dict[str, Any], **shared: Any) -> None:
-        """Called once in each process; `config` has the trial's number and options, `shared` is for all trials."""
+        """Called once in each process; `config` has the trial's options, `shared` is for all trials."""
         self._sweep: Sweep = shared["sweep"]
         self._resources: Resources = shared["resources"]
         self._queue: Queue = shared["queue"]
@@ -45,7 +45,7 @@ class Trial(Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Makes ready for another trial, or the same with other options; all of the one before is gone then."""
         self.cleanup()
-        self._number, self._options = new_config["number"], new_config["options"]
+        self._number, self._options = int(self.trial_name), new_config["options"]
         self._history: list[Row] = []
         self._again: deque[Row] = deque()  # epochs from before, of which Ray Tune does not know
         self._waited = False

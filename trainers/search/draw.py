@@ -12,8 +12,6 @@ from trainers.experiment import Distribution, Experiment, Search
 Options = dict[str, Any]
 
 TRIALS = 20  # where nothing says how many
-REDRAWN = 0.25  # Jaderberg et al. 2017, "Population Based Training of Neural Networks", as are the factors
-FACTORS = (0.8, 1.2)
 
 
 def count(search: Search) -> int:
@@ -63,29 +61,6 @@ def draw(distribution: Distribution, random: np.random.Generator) -> Any:
     return values[int(random.integers(len(values)))]
 
 
-def change_a_little(space: Mapping[str, Distribution], options: Options, seed: int, number: int, epoch: int) -> Options:
-    """Options a little different from others that did well, for trial `number` to go on with after an epoch.
-
-    Numbers grow or shrink by a fifth, lists go one place on or back; one in four is drawn anew.
-    """
-    changed: Options = {}
-    for path, distribution in space.items():
-        random, value = _generator(seed, number, path, epoch), options[path]
-        ends = distribution.uniform or distribution.loguniform
-        if random.random() < REDRAWN:
-            changed[path] = draw(distribution, random)
-        elif ends is not None:
-            changed[path] = rounded(value * random.choice(FACTORS), *ends)
-        elif distribution.randint is not None:
-            low, high = distribution.randint
-            step = max(1, round(abs(value) * (FACTORS[1] - 1)))
-            changed[path] = min(max(value + step * int(random.choice((-1, 1))), low), high)
-        else:
-            values = listed(distribution)
-            changed[path] = values[min(max(values.index(value) + int(random.choice((-1, 1))), 0), len(values) - 1)]
-    return changed
-
-
 def listed(distribution: Distribution) -> list[Any]:
     """The values of a choice or a grid; none for a range."""
     return distribution.choice or distribution.grid or []
@@ -96,5 +71,5 @@ def rounded(value: float, low: float, high: float) -> float:
     return float(min(max(float(f"{value:.4g}"), low), high))
 
 
-def _generator(seed: int, number: int, path: str, epoch: int = 0) -> np.random.Generator:
-    return np.random.default_rng([seed, number, epoch, *path.encode()])
+def _generator(seed: int, number: int, path: str) -> np.random.Generator:
+    return np.random.default_rng([seed, number, 0, *path.encode()])
