@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from trainers.cluster import Resources
-from trainers.cluster.known import Known, Sweep
 from trainers.cluster.runtime import LOCAL_SETTINGS, QUIET_SETTINGS, SETTINGS
+from trainers.cluster.sweep import Known, Sweep
 from trainers.data import open_pack
 from trainers.events import EpochDone, Restored, TrialEnded, TrialStarted, TrialTold
 from trainers.experiment import Experiment
@@ -28,7 +28,7 @@ def sweep_on_ray():
         import ray
 
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
-        from trainers.cluster.sweep import sweep_on_ray
+        from trainers.cluster.tuning import sweep_on_ray
 
         yield sweep_on_ray
         ray.shutdown()

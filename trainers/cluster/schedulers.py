@@ -13,7 +13,7 @@ from ray.tune.schedulers import (
     PopulationBasedTraining,
 )
 
-from trainers.cluster.known import Sweep
+from trainers.cluster.sweep import Sweep
 from trainers.cluster.trial import EPOCH, SCORE, report_of
 from trainers.experiment import Distribution
 from trainers.search import draw, listed, rounded

@@ -7,7 +7,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from trainers.cluster.known import Known, Sweep
+from trainers.cluster.sweep import Known, Sweep
 from trainers.cluster.trial import SCORE, WORST, report_of
 from trainers.search import Options, count, strategy_of
 

@@ -13,8 +13,8 @@ import torch
 from ray.tune import Trainable
 from ray.util.queue import Queue
 
-from trainers.cluster.known import Sweep
 from trainers.cluster.resources import Resources
+from trainers.cluster.sweep import Sweep
 from trainers.data import open_pack
 from trainers.engine import CheckpointStore, Job, World, work_alone
 from trainers.errors import TrainersError
@@ -123,9 +123,9 @@ class Trial(Trainable):
         job = job_of(self._sweep, self._number, self._options)
         self._epochs = job.experiment.training.epochs
         if self._resources.workers > 1:
-            from trainers.cluster.steps import train_in_steps
+            from trainers.cluster.training import train_on_ray
 
-            return train_in_steps(job, self._resources)
+            return train_on_ray(job, self._resources, in_steps=True)
         device = torch.device("cuda", 0) if self._has_gpu else torch.device("cpu")
         return cast("Generator[Event]", work_alone(job, World(device=device)))
 

@@ -8,9 +8,9 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from trainers.cluster.known import Known, Sweep
 from trainers.cluster.schedulers import scheduler_of
 from trainers.cluster.searcher import Numbers
+from trainers.cluster.sweep import Known, Sweep
 from trainers.experiment import Experiment
 from trainers.search import candidate
 
