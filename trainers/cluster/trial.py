@@ -73,7 +73,11 @@ class Trial(Trainable):
             torch.cuda.empty_cache()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Copies the trial's own checkpoints, for another to go on with; pbt alone asks for it."""
+        """Copies the trial's own checkpoints, for another to go on with; pbt alone asks for it.
+
+        Raises:
+            WorkError: S3 cannot be reached.
+        """
         if on_s3(self._sweep.experiment.storage):
             self.cleanup()  # then they are all there, wherever its ranks are; it goes on as one that had to wait
             self._waited = True
@@ -81,7 +85,11 @@ class Trial(Trainable):
         (Path(checkpoint_dir) / NUMBER).write_text(str(self._number))
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Goes on with another trial's checkpoints; a trial that only waited for its turn, with its own."""
+        """Goes on with another trial's checkpoints; a trial that only waited for its turn, with its own.
+
+        Raises:
+            WorkError: they cannot be brought to S3.
+        """
         if int((Path(checkpoint) / NUMBER).read_text()) == self._number:
             self._waited = True
             return

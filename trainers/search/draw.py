@@ -29,7 +29,8 @@ def candidate(space: Mapping[str, Distribution], seed: int, number: int) -> Opti
     """
     values: Options = {}
     for path, distribution in space.items():
-        values[path] = None if distribution.grid else draw(distribution, _generator(seed, number, path))
+        random = np.random.default_rng([seed, number, 0, *path.encode()])  # with the 0, the values of earlier versions
+        values[path] = None if distribution.grid else draw(distribution, random)
     for path, distribution in reversed(list(space.items())):
         if distribution.grid is not None:
             number, place = divmod(number, len(distribution.grid))
@@ -69,7 +70,3 @@ def listed(distribution: Distribution) -> list[Any]:
 def rounded(value: float, low: float, high: float) -> float:
     """The value to four significant digits, inside the range."""
     return float(min(max(float(f"{value:.4g}"), low), high))
-
-
-def _generator(seed: int, number: int, path: str) -> np.random.Generator:
-    return np.random.default_rng([seed, number, 0, *path.encode()])
