@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -18,14 +18,18 @@ RAY = str(Path(sys.executable).with_name("ray"))
 class Nodes:
     """The cluster; its nodes are processes of their own, as an administrator starts them.
 
+    Args:
+        settings: of its environment.
+
     Attributes:
         address: where jobs join it.
         environment: of its nodes and jobs.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, settings: Mapping[str, str]) -> None:
         self._folder = folder
-        self.environment = clean_environment() | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+        usual = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+        self.environment = clean_environment() | usual | settings
         port = _free_port()
         self.address = f"127.0.0.1:{port}"
         self._running = [self._start(f"--head --port={port} --num-cpus=0 --include-dashboard=false")]
@@ -95,11 +99,11 @@ runtime.wait()
 
 
 @contextlib.contextmanager
-def nodes() -> Iterator[Nodes]:
-    """A cluster of a head without cores and two nodes with one each."""
+def nodes(**settings: str) -> Iterator[Nodes]:
+    """A cluster of a head without cores and two nodes with one each; `settings` are of its environment."""
     # Not in tmp_path: a socket's path may have no more than 107 characters.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        cluster = Nodes(folder)
+        cluster = Nodes(folder, settings)
         try:
             cluster.add()
             cluster.add()

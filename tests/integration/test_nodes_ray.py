@@ -16,7 +16,8 @@ LIMITS = json.dumps([{"name": "cpu", "cpus": 2, "gpus": 0, "max": 3}])
 
 @pytest.fixture(scope="module")
 def cluster():
-    with nodes() as running:
+    """With a token and without a dashboard."""
+    with nodes(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="t" * 32) as running:
         yield running
 
 
@@ -58,28 +59,6 @@ def test_plan_says_what_the_cluster_has_and_may_get(on_cluster):
     assert "4 workers × 2 cores do not fit: there can be at most 3 cpu nodes of 2 cores" in output
 
 
-def test_what_an_autoscaler_has_told_ray_counts_before_what_is_written_down(cluster):
-    told = cluster.run(f"""
-import os
-from ray._raylet import GcsClient
-from ray.core.generated.autoscaler_pb2 import ClusterConfig
-from trainers.cluster import joined_cluster
-os.environ["TRAINERS_CLUSTER_LIMITS"] = '{LIMITS}'
-print(joined_cluster().limits)
-config = ClusterConfig()
-config.node_group_configs.add(name="big", resources={{"CPU": 16, "GPU": 4, "memory": 7}}, max_count=2)
-config.node_group_configs.add(name="gone", resources={{"CPU": 16}}, max_count=0)
-client = GcsClient(address=runtime.address)
-client.report_cluster_config(config.SerializeToString())
-print(joined_cluster().limits)
-client.report_cluster_config(ClusterConfig().SerializeToString())
-""")
-    assert told.splitlines() == [
-        "(Nodes(cpus=2, gpus=0, memory=0, count=3, name='cpu'),)",
-        "(Nodes(cpus=16, gpus=4, memory=7, count=2, name='big'),)",
-    ]
-
-
 HOLD = """
 import ray
 from ray.util import placement_group
@@ -91,7 +70,7 @@ WAIT = """
 import logging, threading, ray
 from ray.util import placement_group, placement_group_table
 from trainers.cluster import Resources, joined_cluster, telling_waits
-from trainers.cluster.nodes_ray import _waits
+from trainers.cluster.waits import _waits
 
 class Listener(logging.Handler):
     def emit(self, record):

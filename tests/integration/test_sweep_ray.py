@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from trainers.cluster import Resources
-from trainers.cluster.known import Known, Sweep
 from trainers.cluster.runtime import LOCAL_SETTINGS, QUIET_SETTINGS, SETTINGS
+from trainers.cluster.sweep import Known, Sweep
 from trainers.data import open_pack
 from trainers.events import EpochDone, Restored, TrialEnded, TrialStarted, TrialTold
 from trainers.experiment import Experiment
@@ -28,7 +28,7 @@ def sweep_on_ray():
         import ray
 
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
-        from trainers.cluster.sweep import sweep_on_ray
+        from trainers.cluster.tuning import sweep_on_ray
 
         yield sweep_on_ray
         ray.shutdown()
@@ -183,6 +183,8 @@ def test_population_based_training_gives_all_trials_their_epochs(sweep_on_ray, t
     heard = Heard(sweep_on_ray(sweep, ONE, 2))
     assert heard.ended == dict.fromkeys(range(4), ("finished", ""))
     assert {number for number, _ in heard.started} == {0, 1, 2, 3}
+    assert [sorted(heard.rows[number]) for number in range(4)] == [[1, 2, 3, 4]] * 4
+    assert all(1e-5 <= options["optimizer.lr"] <= 0.5 for _, options in heard.started)
     assert len(heard.started) > 4  # some went on with the weights of others
 
 

@@ -6,6 +6,7 @@ background first.
 
 from trainers.cluster.nodes import Cluster, Nodes
 from trainers.cluster.nodes_check import Answer, ask_nodes, check_nodes
-from trainers.cluster.nodes_ray import joined_cluster, telling_waits
+from trainers.cluster.nodes_joined import joined_cluster
 from trainers.cluster.resources import Resources, concurrency, find_resources, this_machine
 from trainers.cluster.runtime import Runtime
+from trainers.cluster.waits import telling_waits

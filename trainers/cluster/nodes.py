@@ -107,18 +107,18 @@ def read_limits(text: str) -> tuple[Nodes, ...]:
     try:
         kinds = json.loads(text)
         found = tuple(
-            Nodes(int(kind["cpus"]), int(kind.get("gpus", 0)), int(kind.get("memory", 0)),
-                  count_of(int(kind["max"])), str(kind["name"]))
+            Nodes(
+                int(kind["cpus"]),
+                int(kind.get("gpus", 0)),
+                int(kind.get("memory", 0)),
+                int(kind["max"]),
+                str(kind["name"]),
+            )
             for kind in kinds
-        )  # fmt: skip
+        )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RequestError(
             f'{LIMITS}: is not a list such as [{{"name": "cpu", "cpus": 8, "gpus": 0, "max": 4}}] ({error!r}); the '
             "head's environment sets it"
         ) from None
-    return tuple(kind for kind in found if kind.count)
-
-
-def count_of(most: int) -> int:
-    """How many nodes a `max` allows, of which -1 is no limit."""
-    return NO_LIMIT if most < 0 else most
+    return tuple(replace(kind, count=NO_LIMIT) if kind.count < 0 else kind for kind in found if kind.count)

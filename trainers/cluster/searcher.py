@@ -7,7 +7,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from trainers.cluster.known import Known, Sweep
+from trainers.cluster.sweep import Known, Sweep
 from trainers.cluster.trial import SCORE, WORST, report_of
 from trainers.search import Options, count, strategy_of
 
@@ -29,6 +29,11 @@ class Numbers(Searcher):
     def __len__(self) -> int:
         """How many trials have not begun."""
         return len(self._waiting)
+
+    def all(self) -> dict[int, Options]:
+        """The options of all that have not begun by their numbers, where no trial's depend on what came of others."""
+        suggested = iter(lambda: self.suggest(""), Searcher.FINISHED)
+        return {trial["number"]: trial["options"] for trial in suggested}
 
     def suggest(self, trial_id: str) -> Any:
         """Number and options of the next trial; None while there is nothing to try until another has ended."""

@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +12,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Queue
 
 from trainers.cluster.killed import NoteKilled
-from trainers.cluster.news import make_queue
+from trainers.cluster.queues import make_queue
 from trainers.cluster.resources import Resources
 from trainers.engine import Job, World, work
 from trainers.errors import TrainersError, WorkError
@@ -22,19 +22,22 @@ DONE = "done"
 STOP = 0  # in place of an epoch
 
 
-def train_on_ray(job: Job, resources: Resources, gate: Queue | None = None) -> Iterator[Event]:
+def train_on_ray(job: Job, resources: Resources, *, in_steps: bool = False) -> Generator[Event]:
     """Starts a job on workers; rank 0's events can be read as they come, until all workers have ended.
 
     A worker that dies is replaced, up to `scale.max_failures` times; the work then goes on from the last checkpoint.
-    Closing the iterator early leaves the workers running: end them by stopping the Runtime.
+    Closing the generator early leaves the workers running: end them by stopping the Runtime.
 
     Args:
-        gate: after each epoch the workers wait here for its number, or for STOP.
+        in_steps: after each epoch the workers wait until the next event is asked for; closing the generator there ends
+            them, and returns when they have ended. Ray's TuneReportCallback lets them train on until they are killed:
+            the best checkpoint that was told may then be gone, and the next trial may wait for their cores for ever,
+            which Ray gives back only with the help of a dashboard.
 
     Raises:
         WorkError: more workers died than may, or one raised an error.
     """
-    queue = make_queue()
+    queue, gate = make_queue(), make_queue() if in_steps else None
     failure: list[BaseException] = []
 
     def fit() -> None:
@@ -49,12 +52,22 @@ def train_on_ray(job: Job, resources: Resources, gate: Queue | None = None) -> I
     # fit() blocks, and in the main thread it would take Ctrl-C for itself.
     fitting = threading.Thread(target=fit, name="ray-train", daemon=True)
     fitting.start()
-    return _events(queue, fitting, failure)
+    return _events(queue, gate, fitting, failure)
 
 
-def _events(queue: Queue, fitting: threading.Thread, failure: list[BaseException]) -> Iterator[Event]:
-    while (event := queue.get()) != DONE:
-        yield event
+def _events(
+    queue: Queue, gate: Queue | None, fitting: threading.Thread, failure: list[BaseException]
+) -> Generator[Event]:
+    try:
+        while (event := queue.get()) != DONE:
+            yield event
+            if gate is not None and isinstance(event, EpochDone):
+                gate.put(int(event.row["epoch"]))
+    except GeneratorExit:
+        if gate is not None:
+            gate.put(STOP)
+            fitting.join()
+        raise
     fitting.join()
     if failure:
         raise WorkError(_explain(failure[0])) from failure[0]

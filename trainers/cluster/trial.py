@@ -13,8 +13,8 @@ import torch
 from ray.tune import Trainable
 from ray.util.queue import Queue
 
-from trainers.cluster.known import Sweep
 from trainers.cluster.resources import Resources
+from trainers.cluster.sweep import Sweep
 from trainers.data import open_pack
 from trainers.engine import CheckpointStore, Job, World, work_alone
 from trainers.errors import TrainersError
@@ -35,7 +35,7 @@ class Trial(Trainable):
     """Runs trial after trial in one process, which has imported everything when the second begins."""
 
     def setup(self, config: dict[str, Any], **shared: Any) -> None:
-        """Called once in each process; `config` has the trial's number and options, `shared` is for all trials."""
+        """Called once in each process; `config` has the trial's options, `shared` is for all trials."""
         self._sweep: Sweep = shared["sweep"]
         self._resources: Resources = shared["resources"]
         self._queue: Queue = shared["queue"]
@@ -45,7 +45,7 @@ class Trial(Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Makes ready for another trial, or the same with other options; all of the one before is gone then."""
         self.cleanup()
-        self._number, self._options = new_config["number"], new_config["options"]
+        self._number, self._options = int(self.trial_name), new_config["options"]
         self._history: list[Row] = []
         self._again: deque[Row] = deque()  # epochs from before, of which Ray Tune does not know
         self._waited = False
@@ -73,7 +73,11 @@ class Trial(Trainable):
             torch.cuda.empty_cache()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Copies the trial's own checkpoints, for another to go on with; pbt alone asks for it."""
+        """Copies the trial's own checkpoints, for another to go on with; pbt alone asks for it.
+
+        Raises:
+            WorkError: S3 cannot be reached.
+        """
         if on_s3(self._sweep.experiment.storage):
             self.cleanup()  # then they are all there, wherever its ranks are; it goes on as one that had to wait
             self._waited = True
@@ -81,7 +85,11 @@ class Trial(Trainable):
         (Path(checkpoint_dir) / NUMBER).write_text(str(self._number))
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Goes on with another trial's checkpoints; a trial that only waited for its turn, with its own."""
+        """Goes on with another trial's checkpoints; a trial that only waited for its turn, with its own.
+
+        Raises:
+            WorkError: they cannot be brought to S3.
+        """
         if int((Path(checkpoint) / NUMBER).read_text()) == self._number:
             self._waited = True
             return
@@ -123,9 +131,9 @@ class Trial(Trainable):
         job = job_of(self._sweep, self._number, self._options)
         self._epochs = job.experiment.training.epochs
         if self._resources.workers > 1:
-            from trainers.cluster.steps import train_in_steps
+            from trainers.cluster.training import train_on_ray
 
-            return train_in_steps(job, self._resources)
+            return train_on_ray(job, self._resources, in_steps=True)
         device = torch.device("cuda", 0) if self._has_gpu else torch.device("cpu")
         return cast("Generator[Event]", work_alone(job, World(device=device)))
 

@@ -12,8 +12,6 @@ from trainers.experiment import Distribution, Experiment, Search
 Options = dict[str, Any]
 
 TRIALS = 20  # where nothing says how many
-REDRAWN = 0.25  # Jaderberg et al. 2017, "Population Based Training of Neural Networks", as are the factors
-FACTORS = (0.8, 1.2)
 
 
 def count(search: Search) -> int:
@@ -31,7 +29,8 @@ def candidate(space: Mapping[str, Distribution], seed: int, number: int) -> Opti
     """
     values: Options = {}
     for path, distribution in space.items():
-        values[path] = None if distribution.grid else draw(distribution, _generator(seed, number, path))
+        random = np.random.default_rng([seed, number, 0, *path.encode()])  # with the 0, the values of earlier versions
+        values[path] = None if distribution.grid else draw(distribution, random)
     for path, distribution in reversed(list(space.items())):
         if distribution.grid is not None:
             number, place = divmod(number, len(distribution.grid))
@@ -63,29 +62,6 @@ def draw(distribution: Distribution, random: np.random.Generator) -> Any:
     return values[int(random.integers(len(values)))]
 
 
-def change_a_little(space: Mapping[str, Distribution], options: Options, seed: int, number: int, epoch: int) -> Options:
-    """Options a little different from others that did well, for trial `number` to go on with after an epoch.
-
-    Numbers grow or shrink by a fifth, lists go one place on or back; one in four is drawn anew.
-    """
-    changed: Options = {}
-    for path, distribution in space.items():
-        random, value = _generator(seed, number, path, epoch), options[path]
-        ends = distribution.uniform or distribution.loguniform
-        if random.random() < REDRAWN:
-            changed[path] = draw(distribution, random)
-        elif ends is not None:
-            changed[path] = rounded(value * random.choice(FACTORS), *ends)
-        elif distribution.randint is not None:
-            low, high = distribution.randint
-            step = max(1, round(abs(value) * (FACTORS[1] - 1)))
-            changed[path] = min(max(value + step * int(random.choice((-1, 1))), low), high)
-        else:
-            values = listed(distribution)
-            changed[path] = values[min(max(values.index(value) + int(random.choice((-1, 1))), 0), len(values) - 1)]
-    return changed
-
-
 def listed(distribution: Distribution) -> list[Any]:
     """The values of a choice or a grid; none for a range."""
     return distribution.choice or distribution.grid or []
@@ -94,7 +70,3 @@ def listed(distribution: Distribution) -> list[Any]:
 def rounded(value: float, low: float, high: float) -> float:
     """The value to four significant digits, inside the range."""
     return float(min(max(float(f"{value:.4g}"), low), high))
-
-
-def _generator(seed: int, number: int, path: str, epoch: int = 0) -> np.random.Generator:
-    return np.random.default_rng([seed, number, epoch, *path.encode()])

@@ -147,7 +147,8 @@ def _do(sweep: SweepRun, work: _Work, summary: Summary, runtime: Runtime | None)
 
 
 def _run_trials(sweep: SweepRun, work: _Work, runtime: Runtime) -> None:
-    from trainers.cluster.sweep import Known, Sweep, sweep_on_ray  # takes seconds, in which Ray goes on starting
+    from trainers.cluster.sweep import Known, Sweep
+    from trainers.cluster.tuning import sweep_on_ray  # takes seconds, in which Ray goes on starting
 
     runtime.wait()
     known = {trial.number: Known(trial.options, trial.state, trial.history) for trial in sweep.trials}

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from trainers.cluster.known import Known, Sweep
 from trainers.cluster.schedulers import scheduler_of
 from trainers.cluster.searcher import Numbers
+from trainers.cluster.sweep import Known, Sweep
 from trainers.experiment import Experiment
 from trainers.search import candidate
 
@@ -95,3 +96,25 @@ def test_failed_trials_of_earlier_starts_do_not_disturb():
         judge.on_trial_add(None, trial)
         result = {"epoch": 1, "score": 0.3, "training_iteration": 1}
         assert judge.on_trial_result(None, trial, result) == TrialScheduler.CONTINUE
+
+
+def test_a_population_takes_options_near_those_of_a_better_trial_and_in_their_ranges():
+    space = {"a": {"loguniform": (1e-4, 1)}, "b": {"choice": [1, None, "x"]}, "c": {"randint": (0, 10)}}
+    pbt = scheduler_of(sweep(space=space, scheduler="pbt"))
+    better = SimpleNamespace(config={"number": 1, "options": {"a": 0.1234, "b": 1, "c": 10}})
+    drawn = [pbt._get_new_config(None, better)[0]["options"] for _ in range(200)]
+    assert sum(values["a"] in (0.09872, 0.1481) for values in drawn) > 100
+    assert sum(values["b"] in (1, None) for values in drawn) > 100
+    assert sum(values["c"] in (9, 10) for values in drawn) > 100
+    assert {values["b"] for values in drawn} == {1, None, "x"}
+    assert {values["c"] for values in drawn} <= set(range(11))
+    at_the_end = SimpleNamespace(config={"number": 1, "options": {"a": 1.0, "b": "x", "c": 0}})
+    drawn = [pbt._get_new_config(None, at_the_end)[0]["options"] for _ in range(200)]
+    assert all(1e-4 <= values["a"] <= 1 and values["b"] in (1, None, "x") and values["c"] >= 0 for values in drawn)
+    assert all(float(f"{values['a']:.4g}") == values["a"] for values in drawn)
+
+
+def test_a_population_is_given_whole():
+    numbers = Numbers(sweep({1: Known({"optimizer.lr": 0.2}, "interrupted", [])}, scheduler="pbt", trials=4))
+    assert list(numbers.all()) == [1, 0, 2, 3]
+    assert numbers.suggest("a") == Searcher.FINISHED

@@ -1,57 +1,16 @@
-"""The nodes of the Ray cluster that this process has joined, and what its workers wait for there."""
+"""A job whose workers find no room on a cluster says what they wait for."""
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from trainers.cluster.nodes import LIMITS, Cluster, Nodes, count_of, read_limits
+from trainers.cluster.nodes_joined import joined_cluster
 from trainers.cluster.resources import Resources, wait_of
 
-HEAD = "node:__internal_head__"  # a resource by which Ray marks its head
 PAUSE = 15.0  # seconds; a wait as long as that is told, and again after twice the time
-
-
-def joined_cluster() -> Cluster:
-    """The cluster's nodes now, and the limits within which an autoscaler adds and removes them.
-
-    Limits are those that the autoscaler has told Ray (NodeGroupConfig in Ray's autoscaler.proto), else those of
-    TRAINERS_CLUSTER_LIMITS: KubeRay's autoscaler tells Ray none.
-
-    Raises:
-        RequestError: TRAINERS_CLUSTER_LIMITS cannot be read.
-    """
-    import ray
-    from ray._private.state import available_resources_per_node
-
-    free = available_resources_per_node()
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    limits = _told_limits() or read_limits(os.environ.get(LIMITS) or "[]")
-    if limits:  # they are of what comes and goes, which the head does not
-        limits += tuple(_nodes(node["Resources"]) for node in alive if {HEAD, "CPU"} <= node["Resources"].keys())
-    return Cluster(
-        tuple(_nodes(node["Resources"]) for node in alive),
-        tuple(_nodes(free.get(node["NodeID"], {})) for node in alive),
-        limits,
-    )
-
-
-def _told_limits() -> tuple[Nodes, ...]:
-    from ray._private.state import state
-
-    told = state.get_cluster_config()
-    if told is None:
-        return ()
-    kinds = [_nodes(group.resources, count_of(group.max_count), group.name) for group in told.node_group_configs]
-    return tuple(kind for kind in kinds if kind.count)
-
-
-def _nodes(resources: Mapping[str, float], count: int = 1, name: str = "") -> Nodes:
-    cpus, gpus, memory = (int(resources[key]) if key in resources else 0 for key in ("CPU", "GPU", "memory"))
-    return Nodes(cpus, gpus, memory, count, name)
 
 
 @contextmanager
