@@ -37,10 +37,7 @@ class _Readable(Experiment, BaseSettings):
     """The schema as pydantic-settings reads it from flags; never handed out."""
 
     model_config = SettingsConfigDict(
-        cli_parse_none_str="null",
-        cli_kebab_case=True,
-        cli_hide_none_type=True,
-        cli_avoid_json=True,
+        cli_parse_none_str="null", cli_kebab_case=True, cli_hide_none_type=True, cli_avoid_json=True
     )
 
 
@@ -83,8 +80,7 @@ def load(config: Path | None, flags: Tree, preset: str | None = None) -> Experim
 
     All presets of the file are checked, not only the one that is used.
 
-    Raises:
-        RequestError: with one line per mistake.
+    Raises RequestError: with one line per mistake.
     """
     tree = read_yaml(config) if config is not None else {}
     presets = _take_presets(tree, str(config))
@@ -104,8 +100,7 @@ def load(config: Path | None, flags: Tree, preset: str | None = None) -> Experim
 def change(experiment: Experiment, options: Mapping[str, Any], where: str) -> Experiment:
     """The experiment with other values of some options, by their dotted paths, which `where` names.
 
-    Raises:
-        RequestError: there is no such option, or the experiment would not be valid.
+    Raises RequestError: there is no such option, or the experiment would not be valid.
     """
     known = list(option_names())
     patch: Tree = {}
@@ -128,8 +123,7 @@ def change(experiment: Experiment, options: Mapping[str, Any], where: str) -> Ex
 def presets(path: Path) -> dict[str, str]:
     """Names and descriptions (perhaps empty) of a file's presets, in its order.
 
-    Raises:
-        RequestError: the file cannot be read, or a preset has a mistake.
+    Raises RequestError: the file cannot be read, or a preset has a mistake.
     """
     return {name: preset.about for name, preset in _take_presets(read_yaml(path), str(path)).items()}
 

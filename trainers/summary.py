@@ -65,8 +65,7 @@ class Summary:
 def check_place(path: Path | None) -> None:
     """Checks early that a summary can be written.
 
-    Raises:
-        RequestError: its folder is not there.
+    Raises RequestError: its folder is not there.
     """
     if path not in (None, STDOUT) and not path.absolute().parent.is_dir():
         raise RequestError(f"--summary: no folder {path.parent} to write into")

@@ -27,11 +27,7 @@ def test_a_model_is_registered_found_and_fetched_without_pickle(uri: str, tmp_pa
     tracking.connect(uri).set_registered_model_alias("found", "champion", "1")
     assert [
         str(tracking.find_version(uri, name)) for name in ("found", "models:/found@champion", "models:/found/2")
-    ] == [
-        "models:/found/1",
-        "models:/found/1",
-        "models:/found/2",
-    ]
+    ] == ["models:/found/1", "models:/found/1", "models:/found/2"]
     listed = tracking.versions(uri, "found")
     assert [(found.version, found.aliases, found.metrics) for found in listed] == [
         ("2", (), {"accuracy": 0.5}),

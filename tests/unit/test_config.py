@@ -116,11 +116,7 @@ def test_an_option_set_to_nothing_is_told_with_its_place(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "cause"),
-    [
-        ("data: [", "is not YAML"),
-        ("- a\n- b\n", "must hold `key: value` lines, not a list"),
-    ],
+    ("text", "cause"), [("data: [", "is not YAML"), ("- a\n- b\n", "must hold `key: value` lines, not a list")]
 )
 def test_a_file_that_is_no_experiment_is_named(tmp_path, text, cause):
     (line,) = complaints(tmp_path, text)

@@ -101,8 +101,7 @@ def read_limits(text: str) -> tuple[Nodes, ...]:
         text: a JSON list such as [{"name": "cpu", "cpus": 8, "gpus": 0, "max": 4}]; `memory`, bytes of each node, and
             `gpus` may be missing; a `max` of -1 is no limit.
 
-    Raises:
-        RequestError: it is something else.
+    Raises RequestError: it is something else.
     """
     try:
         kinds = json.loads(text)

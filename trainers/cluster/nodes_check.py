@@ -37,8 +37,7 @@ class Answer:
 def check_nodes(options: Storage) -> None:
     """Asks all nodes of the cluster that was joined, unless there is only one.
 
-    Raises:
-        RequestError: with the first that could not do the work.
+    Raises RequestError: with the first that could not do the work.
     """
     for answer in ask_nodes(options):
         if answer.complaint:
@@ -54,8 +53,7 @@ def ask_nodes(options: Storage, also: Callable[[Storage], Any] | None = None, se
         also: a function of a module, called there for the answer's `more`.
         seconds: how long to wait for them.
 
-    Raises:
-        RequestError: storage cannot be written here.
+    Raises RequestError: storage cannot be written here.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

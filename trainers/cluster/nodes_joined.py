@@ -13,8 +13,7 @@ def joined_cluster() -> Cluster:
 
     Ray tells a job no limits: none of the autoscalers that come with it says them to the cluster.
 
-    Raises:
-        RequestError: TRAINERS_CLUSTER_LIMITS cannot be read.
+    Raises RequestError: TRAINERS_CLUSTER_LIMITS cannot be read.
     """
     import ray
     from ray.autoscaler.v2.sdk import get_cluster_status  # asks the head itself: needs no dashboard, no autoscaler

@@ -41,8 +41,7 @@ def find_resources(scale: Scale, batch_size: int, cluster: Cluster, *, sweep: bo
         sweep: it is for one of many trials: one worker with one GPU and its share of the cores, or with one core,
             unless `scale` says otherwise.
 
-    Raises:
-        RequestError: it can never fit, with the sum.
+    Raises RequestError: it can never fit, with the sum.
     """
     gpus = max(total(nodes, "gpus") for nodes in cluster.stages)
     if scale.device == "gpu" and not gpus:
@@ -71,8 +70,7 @@ def concurrency(search: Search, resources: Resources, trials: int, cluster: Clus
         resources: of each trial.
         trials: how many there are.
 
-    Raises:
-        RequestError: so many can never fit, with the sum.
+    Raises RequestError: so many can never fit, with the sum.
     """
     workers, each, gpu = resources.workers, resources.cpus, resources.gpu
     fit = [room(nodes, each, gpu) // workers for nodes in cluster.stages]

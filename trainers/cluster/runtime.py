@@ -67,8 +67,7 @@ class Runtime:
     def wait(self) -> None:
         """Waits until Ray is up, and a cluster was checked.
 
-        Raises:
-            RequestError: the cluster at RAY_ADDRESS cannot be joined, or does not pass its check.
+        Raises RequestError: the cluster at RAY_ADDRESS cannot be joined, or does not pass its check.
         """
         self._up.wait()
         if self._error is not None:

@@ -6,12 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from ray.tune.schedulers import (
-    ASHAScheduler,
-    FIFOScheduler,
-    MedianStoppingRule,
-    PopulationBasedTraining,
-)
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, PopulationBasedTraining
 
 from trainers.cluster.sweep import Sweep
 from trainers.cluster.trial import EPOCH, SCORE, report_of

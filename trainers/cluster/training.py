@@ -34,8 +34,7 @@ def train_on_ray(job: Job, resources: Resources, *, in_steps: bool = False) -> G
             the best checkpoint that was told may then be gone, and the next trial may wait for their cores for ever,
             which Ray gives back only with the help of a dashboard.
 
-    Raises:
-        WorkError: more workers died than may, or one raised an error.
+    Raises WorkError: more workers died than may, or one raised an error.
     """
     queue, gate = make_queue(), make_queue() if in_steps else None
     failure: list[BaseException] = []

@@ -75,8 +75,7 @@ class Trial(Trainable):
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Copies the trial's own checkpoints, for another to go on with; pbt alone asks for it.
 
-        Raises:
-            WorkError: S3 cannot be reached.
+        Raises WorkError: S3 cannot be reached.
         """
         if on_s3(self._sweep.experiment.storage):
             self.cleanup()  # then they are all there, wherever its ranks are; it goes on as one that had to wait
@@ -87,8 +86,7 @@ class Trial(Trainable):
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Goes on with another trial's checkpoints; a trial that only waited for its turn, with its own.
 
-        Raises:
-            WorkError: they cannot be brought to S3.
+        Raises WorkError: they cannot be brought to S3.
         """
         if int((Path(checkpoint) / NUMBER).read_text()) == self._number:
             self._waited = True
@@ -149,11 +147,7 @@ class Trial(Trainable):
 
 
 def job_of(sweep: Sweep, number: int, options: dict[str, Any]) -> Job:
-    """What a trial's ranks are given.
-
-    Raises:
-        RequestError: its options do not go together, or its data is not there.
-    """
+    """What a trial's ranks are given; raises RequestError: its options do not go together, or its data is not there."""
     base, experiment = sweep.experiment, with_options(sweep.experiment, options)
     shared = _same(base, experiment, "data", "model", "seed", "training.precision")
     unpacked = {"augment", "normalise"}  # options of the data that concern batches alone

@@ -53,8 +53,7 @@ def sweep_on_ray(sweep: Sweep, resources: Resources, concurrent: int) -> Iterato
         resources: of each trial.
         concurrent: how many trials at a time.
 
-    Raises:
-        WorkError: Ray Tune itself failed.
+    Raises WorkError: Ray Tune itself failed.
     """
     searcher = Numbers(sweep)
     if not len(searcher):

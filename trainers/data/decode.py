@@ -65,8 +65,7 @@ def decode(data: bytes, size: int, fit: Fit, channels: int = 3) -> NDArray[np.ui
             scales the longer side to `size` and centres the image on mid-grey.
         channels: 3 for RGB, 1 for grey.
 
-    Raises:
-        Unreadable: the bytes are no image, truncated, damaged or too large.
+    Raises Unreadable: the bytes are no image, truncated, damaged or too large.
     """
     if not data:
         raise Unreadable("empty file")

@@ -121,8 +121,7 @@ def open_pack(data: Data, storage: Path, *, progress: Progress | None = None) ->
 def reopen_pack(key: str, data: Data, storage: Path) -> Pack:
     """Open a pack whose key is known, without listing the source; packed here if this machine does not have it.
 
-    Raises:
-        RequestError: as `open_pack`.
+    Raises RequestError: as `open_pack`.
     """
     return load_pack(storage / "packs" / key) or open_pack(data, storage)
 

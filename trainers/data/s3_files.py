@@ -53,8 +53,7 @@ def images_below(url: str) -> tuple[list[str], Callable[[str], bytes]]:
         Them, and what reads one by its address; it raises Unreadable for one that is not there, WorkError if the store
         cannot be reached or refuses us.
 
-    Raises:
-        RequestError: the store cannot be reached, or refuses us.
+    Raises RequestError: the store cannot be reached, or refuses us.
     """
     folder = url.rstrip("/") + "/"
     if PurePosixPath(url).suffix.lower() in IMAGE_SUFFIXES:

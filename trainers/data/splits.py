@@ -46,8 +46,7 @@ class Prepared:
 def splits_of(pack: Pack, data: Data, seed: int) -> SplitIndices:
     """The splits that the source gives, or that the seed makes where it gives none.
 
-    Raises:
-        RequestError: the shares asked for leave too little for training.
+    Raises RequestError: the shares asked for leave too little for training.
     """
     codes = assign(pack.names, pack.labels, pack.given, validation=data.validation, test=data.test, seed=seed)
     return SplitIndices(*(np.flatnonzero(codes == split) for split in (Split.TRAIN, Split.VALIDATION, Split.TEST)))
@@ -80,8 +79,7 @@ def assign(
     Returns:
         `Split` codes [N].
 
-    Raises:
-        RequestError: the shares leave too little for training, or a count is no whole number.
+    Raises RequestError: the shares leave too little for training, or a count is no whole number.
     """
     pool = np.flatnonzero(given == UNSPLIT)
     counts = np.bincount(labels[pool], minlength=1)

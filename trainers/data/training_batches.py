@@ -27,8 +27,7 @@ class TrainingBatches:
         seed: another one is another order and other changes.
         classes: how many there are; 0 where values are predicted.
 
-    Raises:
-        RequestError: augmentation is asked for, but the inputs are vectors.
+    Raises RequestError: augmentation is asked for, but the inputs are vectors.
     """
 
     def __init__(

@@ -20,8 +20,7 @@ def apply_policy(policy: Policy, listing: Listing, unreadable: list[tuple[str, s
     Returns:
         True if images were moved, so that the source has changed.
 
-    Raises:
-        RequestError: the policy is `error`, or `move` and the source is no folder that can be written.
+    Raises RequestError: the policy is `error`, or `move` and the source is no folder that can be written.
     """
     present = {item.name for item in listing.items}
     pending = [(name, cause) for name, cause in unreadable if name in present]

@@ -88,11 +88,7 @@ class CheckpointStore:
             log.warning("%s", failure)  # another error is on its way, or nobody listens any more
 
     def finish(self) -> None:
-        """Waits until the checkpoints are where they last.
-
-        Raises:
-            WorkError: they cannot be brought there.
-        """
+        """Waits until the checkpoints are where they last; raises WorkError: they cannot be brought there."""
         if self._uploads is not None:
             self._uploads.finish()
 
@@ -147,8 +143,7 @@ class CheckpointStore:
     def load(self, epoch: int) -> Checkpoint:
         """Reads and verifies the checkpoint of an epoch.
 
-        Raises:
-            WorkError: it is missing or damaged, or S3 cannot be reached.
+        Raises WorkError: it is missing or damaged, or S3 cannot be reached.
         """
         manifest, folder = self._sound(epoch), self.path(epoch)
         return Checkpoint(
@@ -180,8 +175,7 @@ class CheckpointStore:
     def latest(self) -> int:
         """The last epoch that has a sound checkpoint, or 0. Damaged ones are named in `warnings`.
 
-        Raises:
-            WorkError: S3 cannot be reached.
+        Raises WorkError: S3 cannot be reached.
         """
         for epoch in self.epochs():
             try:

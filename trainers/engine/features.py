@@ -43,8 +43,7 @@ def compute_features(
     None where the options or the network leave none: see `why_not` and `trainers.models.cut`. Safe to call from
     several processes at once: one computes, the others wait for it. The global random numbers stay as they are.
 
-    Raises:
-        RequestError: the network cannot be built as asked for, or the disk is too small.
+    Raises RequestError: the network cannot be built as asked for, or the disk is too small.
     """
     if why_not(experiment) is not None:
         return None
@@ -69,8 +68,7 @@ def features_here(folder: Path, experiment: Experiment, pack: Pack, storage: Pat
 
     They are the same but for rounding.
 
-    Raises:
-        RequestError: as `compute_features`.
+    Raises RequestError: as `compute_features`.
     """
     if load_pack(folder) is not None:
         return folder
@@ -80,8 +78,7 @@ def features_here(folder: Path, experiment: Experiment, pack: Pack, storage: Pat
 def open_features(folder: Path) -> NDArray[np.float32]:
     """The features in a folder, [N, D], mapped from disk, read-only, in the order of the pack's samples.
 
-    Raises:
-        WorkError: they are not there, or damaged.
+    Raises WorkError: they are not there, or damaged.
     """
     pack = load_pack(folder)
     if pack is None:
@@ -95,8 +92,7 @@ def on_features(built: Built, pack: Pack, folder: Path) -> tuple[Built, Pack]:
     The network given back has all of the given one's parameters and buffers, under their names: it differs in what it
     takes alone. Which weights the frozen layers have does not matter here: a rank may get them later.
 
-    Raises:
-        WorkError: the features are not there or damaged, or they are not of such layers or of this pack.
+    Raises WorkError: the features are not there or damaged, or they are not of such layers or of this pack.
     """
     features, parts = open_features(folder), cut(built, pack.shape)
     if parts is None or features.shape != (len(pack.inputs), math.prod(parts[1].shape)):

@@ -23,8 +23,7 @@ class InferenceBatches:
     def map(self, samples: torch.Tensor, function: Callable[[torch.Tensor], T]) -> Iterator[T]:
         """What a function makes of samples [n, …], in their order, `size` of them at a time.
 
-        Raises:
-            Exception: what the function raises, if it is not that memory ran out, or if one sample is too many.
+        Raises Exception: what the function raises, if it is not that memory ran out, or if one sample is too many.
         """
         done = 0
         while done < len(samples):

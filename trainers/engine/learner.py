@@ -100,8 +100,7 @@ class Learner(ABC):
     def load_model_state(self, weights: Mapping[str, torch.Tensor] | None) -> None:
         """Puts weights, given on rank 0 and None on the others, into what is evaluated, on every rank.
 
-        Raises:
-            RuntimeError: they are of another network: names are missing or unknown, or shapes differ.
+        Raises RuntimeError: they are of another network: names are missing or unknown, or shapes differ.
         """
 
     def training_state(self) -> dict[str, Any]:

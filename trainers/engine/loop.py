@@ -170,8 +170,7 @@ class Loop:
 def find_micro_batch(learner: Learner, batches: TrainingBatches, limits: Callable[[int], Limits]) -> None:
     """Halves the micro-batch until it fits on every rank, for what is trained now.
 
-    Raises:
-        TooLarge: not even one sample at a time fits.
+    Raises TooLarge: not even one sample at a time fits.
     """
     # The first batch is as large as any.
     batch = next(batches.epoch(0))

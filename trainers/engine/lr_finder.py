@@ -26,8 +26,7 @@ class RangeTest:
     def rates(self) -> list[float]:
         """The rates of the last layer group in the order of the steps.
 
-        Raises:
-            ZeroDivisionError: one step, which has no ratio.
+        Raises ZeroDivisionError: one step, which has no ratio.
         """
         ratio = (self.high / self.low) ** (1 / (self.steps - 1))
         return [self.low * ratio**step for step in range(self.steps)]

@@ -47,11 +47,7 @@ class AutoMicroBatch:
         self._before = Rollback(nn.Module(), world.device)
 
     def shrink(self, failed: int, cause: str) -> None:
-        """Takes less than the micro-batch that has failed.
-
-        Raises:
-            TooLarge: there is nothing less.
-        """
+        """Takes less than the micro-batch that has failed; raises TooLarge: there is nothing less."""
         if self._limits is not None:
             self._limits.learn(failed, fits=False)
         self.cause = cause
@@ -80,8 +76,7 @@ class AutoMicroBatch:
             rehearse: tries a micro-batch on this rank alone, without collectives, and leaves everything as it was.
             limits: what is known already.
 
-        Raises:
-            TooLarge: not even one sample fits.
+        Raises TooLarge: not even one sample fits.
         """
         self._rehearse, self._limits = rehearse, limits
         while not (fits := limits.fits(self.size)):
@@ -160,8 +155,7 @@ class AutoMicroBatch:
     def _told_to_peers(self, error: Exception) -> str:
         """What ran out, on whichever rank; every rank knows it then.
 
-        Raises:
-            OutOfMemory: the others wait elsewhere; this ends them, and the note is for those started in their place.
+        Raises OutOfMemory: the others wait elsewhere; this ends them, and the note is for those started in their place.
         """
         cause = cause_or_raise(error)
         if self.world.size == 1:

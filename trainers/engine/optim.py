@@ -14,11 +14,7 @@ OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "ada
 
 
 def make_optimizer(
-    options: schema.Optimizer,
-    groups: Sequence[Sequence[nn.Parameter]],
-    *,
-    factor: float = 1.0,
-    lr: float | None = None,
+    options: schema.Optimizer, groups: Sequence[Sequence[nn.Parameter]], *, factor: float = 1.0, lr: float | None = None
 ) -> Optimizer:
     """The optimiser over layer groups, with one parameter group for each that has parameters.
 
@@ -28,8 +24,7 @@ def make_optimizer(
         factor: of all rates.
         lr: the last group's rate in place of `options.lr`, for a GAN's discriminator.
 
-    Raises:
-        ValueError: a parameter is frozen (weight decay and momentum would still move it), or there is none at all.
+    Raises ValueError: a parameter is frozen (weight decay and momentum would still move it), or there is none at all.
     """
     if not all(parameter.requires_grad for group in groups for parameter in group):
         raise ValueError("a frozen parameter was given to the optimiser")

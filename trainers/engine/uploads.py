@@ -43,27 +43,21 @@ class Uploads:
         self._error = ""
 
     def epochs(self) -> list[int]:
-        """The epochs that have a checkpoint there.
-
-        Raises:
-            WorkError: S3 cannot be asked.
-        """
+        """The epochs that have a checkpoint there; raises WorkError: S3 cannot be asked."""
         found = (re.fullmatch(rf"epoch-(\d+)/{MANIFEST}", one.name) for one in self._remote.objects())
         return [int(match[1]) for match in found if match]
 
     def manifest(self, epoch: int) -> bytes | None:
         """The manifest of a checkpoint; None if there is no such checkpoint.
 
-        Raises:
-            WorkError: S3 cannot be asked.
+        Raises WorkError: S3 cannot be asked.
         """
         return self._remote.read(f"{name_of(epoch)}/{MANIFEST}")
 
     def download(self, epoch: int, manifest: bytes) -> None:
         """Puts a checkpoint in the place of this machine's own, unverified: a file that is not there is left out.
 
-        Raises:
-            WorkError: S3 cannot be reached, or this machine's folder not be written.
+        Raises WorkError: S3 cannot be reached, or this machine's folder not be written.
         """
         folder = self.folder / name_of(epoch)
         aside = self.folder / f".{folder.name}.{os.getpid()}"
@@ -91,11 +85,7 @@ class Uploads:
         self._thread.start()
 
     def replace(self, epochs: Iterable[int]) -> None:
-        """Uploads checkpoints in the place of all that are there.
-
-        Raises:
-            WorkError: they cannot be brought there.
-        """
+        """Uploads checkpoints in the place of all that are there; raises WorkError: they cannot be brought there."""
         kept = set(epochs)
         self._waiting = set(kept)
         self._upload(kept)
@@ -113,11 +103,7 @@ class Uploads:
                 self._warn(f"{self._error}; the checkpoint is in {self.folder} and is uploaded later")
 
     def finish(self) -> None:
-        """Waits until everything is there.
-
-        Raises:
-            WorkError: it cannot be brought there.
-        """
+        """Waits until everything is there; raises WorkError: it cannot be brought there."""
         self.wait()
         if self._waiting:
             self._upload(None)

@@ -118,8 +118,7 @@ def _train(job: Job, loop: Loop, world: World) -> Iterator[Event]:
 def _shrink_after_restart(run: Mirror, learner: Learner, limits: Callable[[int], Limits], world: World) -> None:
     """Takes smaller parts than those with which memory ran out before the ranks were started again.
 
-    Raises:
-        TooLarge: there are none.
+    Raises TooLarge: there are none.
     """
     run.pull_file(NOTE)
     note = Note.read(run.folder) or Note(0, "")

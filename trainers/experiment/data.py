@@ -30,8 +30,7 @@ class Augment(Section):
         0.0, description="MixUp: alpha of the Beta distribution by which two images and their classes are blended"
     )
     cutmix: Annotated[float, Field(ge=0)] = Field(
-        0.0,
-        description="CutMix: alpha for the size of the patch from another image; with mixup, one of the two",
+        0.0, description="CutMix: alpha for the size of the patch from another image; with mixup, one of the two"
     )
 
 

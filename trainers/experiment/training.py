@@ -30,8 +30,7 @@ class Training(Section):
     )
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(None, description="largest gradient norm; unset, any")
     ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None,
-        description="use an exponential moving average of the weights with this decay (of a GAN, the generator's)",
+        None, description="use an exponential moving average of the weights with this decay (of a GAN, the generator's)"
     )
     best: str = Field(
         "auto",

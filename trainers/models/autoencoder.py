@@ -37,12 +37,7 @@ def mlp_autoencoder(shape: Shape, latent: int) -> Autoencoder:
     """Fully connected: pixels-512-256-latent-256-512-pixels, with ReLU between."""
     pixels = math.prod(shape)
     encoder = nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(pixels, 512),
-        nn.ReLU(),
-        nn.Linear(512, 256),
-        nn.ReLU(),
-        nn.Linear(256, latent),
+        nn.Flatten(), nn.Linear(pixels, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, latent)
     )
     decoder = nn.Sequential(
         nn.Linear(latent, 256),
@@ -59,8 +54,7 @@ def mlp_autoencoder(shape: Shape, latent: int) -> Autoencoder:
 def conv_autoencoder(shape: Shape, latent: int) -> Autoencoder:
     """Convolutional: two strided convolutions and a linear layer, and their mirror image.
 
-    Raises:
-        RequestError: the side of the images is no multiple of 4.
+    Raises RequestError: the side of the images is no multiple of 4.
     """
     channels, side = shape[0], quarter("conv_autoencoder", shape)
     encoder = nn.Sequential(

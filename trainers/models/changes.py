@@ -23,8 +23,7 @@ INITS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 def change(network: nn.Module, head: str, model: Model) -> None:
     """Does what `model.output`, `model.dropout` and `model.remove` ask for.
 
-    Raises:
-        RequestError: the network has no dropout layer, or a layer to be removed is not there or is the last one.
+    Raises RequestError: the network has no dropout layer, or a layer to be removed is not there or is the last one.
     """
     if model.output == "log-softmax":
         log_softmax(network, head)
@@ -63,11 +62,7 @@ def initialise(network: nn.Module, init: str, missing: Collection[str] | None) -
 
 
 def check_layer(network: nn.Module, name: str, option: str) -> None:
-    """Checks the name of a layer.
-
-    Raises:
-        RequestError: there is none of that name.
-    """
+    """Checks the name of a layer; raises RequestError: there is none of that name."""
     known = [layer for layer, _ in network.named_modules() if layer]
     if name not in known:
         top = [layer for layer in known if "." not in layer]

@@ -13,8 +13,7 @@ AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
 def make_classifier(name: str, shape: Shape, outputs: int) -> nn.Module:
     """torchvision's network of that name for images of this shape (3, H, W), without weights.
 
-    Raises:
-        RequestError: the images are not in colour, or the network cannot be made for their size.
+    Raises RequestError: the images are not in colour, or the network cannot be made for their size.
     """
     if shape[0] != 3:
         raise RequestError(f"data.channels: {name} wants rgb; set data.channels rgb")

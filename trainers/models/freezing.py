@@ -14,8 +14,7 @@ def freeze(built: Built, model: Model, stage: int = 0) -> None:
     Each stage trains one more of the layer groups in which something is frozen, from the last to the first; the last
     stage trains everything.
 
-    Raises:
-        RequestError: a layer to be frozen is not there, or nothing would be trained.
+    Raises RequestError: a layer to be frozen is not there, or nothing would be trained.
     """
     for name in model.freeze:
         check_layer(built.module, name, "model.freeze")

@@ -66,8 +66,7 @@ def dcgan(shape: Shape, latent: int) -> Gan:
     Strided and transposed convolutions, BatchNorm in both networks but not where images come in or go out, weights
     from N(0, 0.02); three doublings of the side, so that it also fits digits of 28 px.
 
-    Raises:
-        RequestError: the side of the images is no multiple of 4.
+    Raises RequestError: the side of the images is no multiple of 4.
     """
     channels, quarter_side = shape[0], quarter("dcgan", shape)
     side = -(-quarter_side // 2)

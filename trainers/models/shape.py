@@ -7,8 +7,7 @@ from trainers.errors import RequestError
 def quarter(name: str, shape: Shape) -> int:
     """A quarter of the side of the square images, for networks that halve it twice and double it twice.
 
-    Raises:
-        RequestError: the side is no multiple of 4, so that the way back would not give the same size.
+    Raises RequestError: the side is no multiple of 4, so that the way back would not give the same size.
     """
     side = shape[-1]
     if side % 4:

@@ -81,8 +81,7 @@ def torchvision_names() -> list[str]:
 def find_network(name: str, task: str) -> Network | None:
     """The network of this library with that name, or None for one of torchvision's.
 
-    Raises:
-        RequestError: there is none, or it is for another task.
+    Raises RequestError: there is none, or it is for another task.
     """
     network = NETWORKS.get(name)
     if network is None and name not in torchvision_names():

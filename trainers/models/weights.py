@@ -38,8 +38,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     A state dict inside `{"state_dict": …}` or `{"model": …}` is found, a `module.` prefix (left by
     DistributedDataParallel) is taken off.
 
-    Raises:
-        RequestError: the file is missing or holds anything but tensors.
+    Raises RequestError: the file is missing or holds anything but tensors.
     """
     if not path.is_file():
         raise RequestError(f"model.weights: no file {path}; give none, imagenet, a file or an s3:// object")

@@ -80,11 +80,7 @@ class Client:
         await self._session.close()
 
     async def version(self) -> str:
-        """Ray's version there.
-
-        Raises:
-            RequestError: there is something else than a Ray dashboard.
-        """
+        """Ray's version there; raises RequestError: there is something else than a Ray dashboard."""
         _, text = await self._ask("GET", "/api/version")
         try:
             return str(json.loads(text)["ray_version"])
@@ -103,11 +99,7 @@ class Client:
         return sorted(found, key=lambda job: job.started or 0.0)
 
     async def submit(self, job_id: str, entrypoint: str, runtime_env: Mapping[str, Any]) -> None:
-        """Starts a job.
-
-        Raises:
-            RequestError: among others, if there is or was a job of that id.
-        """
+        """Starts a job; raises RequestError: among others, if there is or was a job of that id."""
         request = {"submission_id": job_id, "entrypoint": entrypoint, "runtime_env": dict(runtime_env)}
         await self._ask("POST", "/api/jobs/", json=request)
 
@@ -126,8 +118,7 @@ class Client:
     async def tail(self, job_id: str) -> AsyncIterator[str]:
         """A job's log from its beginning, as it is written; ends when all of it is there.
 
-        Raises:
-            Unreachable: the connection broke, or there was nothing for a minute: ask anew.
+        Raises Unreachable: the connection broke, or there was nothing for a minute: ask anew.
         """
         address = f"{self.target.url}/api/jobs/{quote(job_id)}/logs/tail"
         try:

@@ -49,8 +49,7 @@ def submit(target: Target, work: Work) -> tuple[str, bool]:
     Returns:
         The job's id, and whether it was started now.
 
-    Raises:
-        RequestError: the cluster cannot be reached, or refuses.
+    Raises RequestError: the cluster cannot be reached, or refuses.
     """
 
     async def submit_it() -> tuple[str, bool]:
@@ -84,8 +83,7 @@ def follow(target: Target, job_id: str, log: Log, tell: Tell) -> int:
 def list_jobs(target: Target) -> list[Job]:
     """All jobs that were submitted to the cluster, the oldest first.
 
-    Raises:
-        RequestError: the cluster cannot be reached, or refuses.
+    Raises RequestError: the cluster cannot be reached, or refuses.
     """
 
     async def work() -> list[Job]:
@@ -102,8 +100,7 @@ def stop(target: Target, job_id: str) -> tuple[Job, bool]:
     Returns:
         The job, and whether it still ran when it was asked to stop.
 
-    Raises:
-        RequestError: the cluster cannot be reached, refuses, or does not know the job.
+    Raises RequestError: the cluster cannot be reached, refuses, or does not know the job.
     """
 
     async def work() -> tuple[Job, bool]:

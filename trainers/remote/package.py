@@ -33,8 +33,7 @@ def pack(job: Path, config: Path) -> Package:
     With them go the Python modules beside the job that it may import: the other *.py of its folder, and those of
     packages in it. Symbolic links, hidden files and all other files stay here.
 
-    Raises:
-        RequestError: a file cannot be read, or they are too big to be code.
+    Raises RequestError: a file cannot be read, or they are too big to be code.
     """
     code, experiment = f"jobs/{job.name}", f"jobs/{job.stem}.yaml"
     files = {f"jobs/{path.relative_to(job.parent).as_posix()}": path for path in _modules(job.parent)}

@@ -52,8 +52,7 @@ class Where:
     def find(self, tell: Tell) -> remote.Target:
         """The cluster; warns of a token that others could read on its way.
 
-        Raises:
-            RequestError: the URL or the token is none.
+        Raises RequestError: the URL or the token is none.
         """
         target = remote.find_target(self.url, self.token)
         if target.is_exposed:
@@ -79,8 +78,7 @@ def send(where: Where, command: Command, place: Path | None, tell: Tell) -> int:
         place: where the job's summary is written, if anywhere.
         tell: gets the lines that are not the job's own.
 
-    Raises:
-        TrainersError: as `remote.submit` and `remote.follow` have it.
+    Raises TrainersError: as `remote.submit` and `remote.follow` have it.
     """
     target = where.find(tell)
     package, env = pack(command.job, command.config), command.env
@@ -104,8 +102,7 @@ def follow(where: Where, target: remote.Target, job_id: str, place: Path | None,
     Args:
         place: where the job's summary is written, if anywhere.
 
-    Raises:
-        TrainersError: as `remote.follow` has it.
+    Raises TrainersError: as `remote.follow` has it.
     """
     log = remote.Log(job_id, _write)
     try:

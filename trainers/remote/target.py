@@ -49,8 +49,7 @@ def find_target(url: str | None, token: str | None, environ: Mapping[str, str] =
             secret with the key auth_token; None: where Ray itself looks, in RAY_AUTH_TOKEN, the file at
             RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token.
 
-    Raises:
-        RequestError: that is no URL of a dashboard, or there is no token where one was named.
+    Raises RequestError: that is no URL of a dashboard, or there is no token where one was named.
     """
     flag = "--on" if url else "RAY_API_SERVER_ADDRESS"
     url = (url or environ.get("RAY_API_SERVER_ADDRESS") or DEFAULT_URL).rstrip("/")

@@ -49,8 +49,7 @@ def environment(pass_env: Sequence[str] = (), environ: Mapping[str, str] = os.en
     Args:
         pass_env: further names; their values may be read by whoever may list the cluster's jobs.
 
-    Raises:
-        RequestError: a named variable is not set, or an address holds a password.
+    Raises RequestError: a named variable is not set, or an address holds a password.
     """
     missing = [name for name in pass_env if name not in environ]
     if missing:
@@ -83,8 +82,7 @@ def check(
         flags: of the options, as the command line has them.
         named: what else may be a path of this machine: flag, value, what to give for a cluster.
 
-    Raises:
-        RequestError: with one line per mistake.
+    Raises RequestError: with one line per mistake.
     """
     given = config.flatten(flags)
     storage = given.get("storage.path", environ.get("TRAINERS__STORAGE__PATH"))
@@ -110,8 +108,7 @@ def check(
 def check_sender(experiment: Experiment, display: Display, environ: Mapping[str, str] = os.environ) -> None:
     """On the cluster: looks at what the sender of this job, if it was sent, could not know.
 
-    Raises:
-        RequestError: what the job makes would be removed with its folder.
+    Raises RequestError: what the job makes would be removed with its folder.
     """
     version = environ.get(SENT_BY)
     if version is None:

@@ -117,15 +117,14 @@ def _register(run: Run, data: Prepared, checkpoint: Path) -> None:
 def _measure(bundle: Path, run: Run, data: Prepared) -> float:
     """What a champion that was tested on another split is worth on ours.
 
-    Raises:
-        RequestError: it does something else.
+    Raises RequestError: it does something else.
     """
     champion = load_predictor(bundle)
     same_kind = champion.description["task"] == run.experiment.task
     if not same_kind or (isinstance(champion, Classifier) and champion.classes != data.pack.classes):
         raise RequestError("the present champion tells other classes apart; give this job another --tracking.model")
-    pack, splits = data_for(champion, run.experiment, run.folder.storage, run.display)
-    worth, _ = measure(champion, pack, splits.test, run.experiment, run.classifier)
+    seen = data_for(champion, run.experiment, run.folder.storage, run.display)
+    worth, _ = measure(champion, seen.pack, seen.splits.test, run.experiment, run.classifier)
     if run.experiment.score not in worth:
         raise RequestError(f"the present champion cannot be measured by {run.experiment.score}")
     return worth[run.experiment.score]

@@ -15,17 +15,11 @@ from trainers.storage import Mirror
 
 @dataclass(frozen=True)
 class Kind:
-    """What a folder is of.
-
-    Attributes:
-        noun: for messages.
-        home: the folder of the storage in which each has a folder of its own.
-        saved: the file that holds its resolved experiment.
-    """
+    """What a folder is of."""
 
     noun: str
-    home: str
-    saved: str
+    home: str  # the folder of the storage in which each has a folder of its own
+    saved: str  # the file that holds its resolved experiment
 
 
 RUN = Kind("run", "training", "experiment.yaml")

@@ -4,7 +4,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from trainers.cluster import Resources, Runtime, check_nodes, telling_waits
@@ -26,9 +25,7 @@ def ray(experiment: Experiment, *, needed: bool | None = None) -> Iterator[Runti
         yield None
         return
     runtime = Runtime(
-        experiment.scale.workers,
-        verbose=experiment.log.level == "debug",
-        check=lambda: check_nodes(experiment.storage),
+        experiment.scale.workers, verbose=experiment.log.level == "debug", check=lambda: check_nodes(experiment.storage)
     )
     try:
         yield runtime
@@ -63,11 +60,7 @@ def _told(news: Iterator[Event], resources: Resources) -> Iterator[Event]:
 @contextmanager
 def interruptible() -> Iterator[None]:
     """SIGTERM, by which Ray and Kubernetes stop a job, ends a run as Ctrl-C does."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:

@@ -5,15 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainers.catalogue import SOURCES
-from trainers.cluster import (
-    Cluster,
-    Resources,
-    Runtime,
-    check_nodes,
-    find_resources,
-    joined_cluster,
-    this_machine,
-)
+from trainers.cluster import Cluster, Resources, Runtime, check_nodes, find_resources, joined_cluster, this_machine
 from trainers.data import Pack, Prepared, list_source, open_pack, splits_of
 from trainers.display import Display
 from trainers.errors import RequestError
@@ -30,8 +22,7 @@ LAYERS = 24  # lines of the model summary that are printed; the whole of it is r
 def check_path(experiment: Experiment) -> None:
     """The quickest of all checks: that the data's path, if it is a local one, is there.
 
-    Raises:
-        RequestError: it is not.
+    Raises RequestError: it is not.
     """
     path = experiment.data.path
     if path and not path.startswith("s3://") and not Path(path).expanduser().exists():
@@ -41,8 +32,7 @@ def check_path(experiment: Experiment) -> None:
 def check_model(experiment: Experiment, pack: Pack, storage: Path) -> "Size":
     """Tries the network's name, layers, image size and weights file; returns how large it is.
 
-    Raises:
-        RequestError: one of them does not fit.
+    Raises RequestError: one of them does not fit.
     """
     from trainers.models import dry_run, resolve_weights
     from trainers.tasks import outputs_of
@@ -53,8 +43,7 @@ def check_model(experiment: Experiment, pack: Pack, storage: Path) -> "Size":
 def prepare_data(experiment: Experiment, storage: Path, display: Display) -> Prepared:
     """Packs the source where that has not been done, and splits it.
 
-    Raises:
-        RequestError: the data is not there, not readable, or too small to split.
+    Raises RequestError: the data is not there, not readable, or too small to split.
     """
     pack = open_pack(experiment.data, storage, progress=display.packing)
     plan = Prepared(pack, splits_of(pack, experiment.data, experiment.seed))
@@ -68,11 +57,7 @@ def prepare_data(experiment: Experiment, storage: Path, display: Display) -> Pre
 
 
 def check_batch(experiment: Experiment, plan: Prepared) -> None:
-    """That there are as many samples as an optimiser step takes.
-
-    Raises:
-        RequestError: there are not.
-    """
+    """That there are as many samples as an optimiser step takes; raises RequestError: there are not."""
     batch, samples = experiment.training.batch_size, len(plan.splits.train)
     if batch > samples:
         raise RequestError(f"training.batch_size: {batch} is more than the {samples} samples to train on")
@@ -126,8 +111,7 @@ def describe_model(experiment: Experiment, size: "Size", resources: Resources, d
 def find_cluster(experiment: Experiment, runtime: Runtime | None) -> Cluster:
     """The cluster that was joined, else this machine.
 
-    Raises:
-        RequestError: the cluster cannot be joined, or one of its nodes could not do the work.
+    Raises RequestError: the cluster cannot be joined, or one of its nodes could not do the work.
     """
     if runtime is not None and runtime.address is not None:
         runtime.wait()
@@ -138,8 +122,7 @@ def find_cluster(experiment: Experiment, runtime: Runtime | None) -> Cluster:
 def resources_of(experiment: Experiment, runtime: Runtime | None = None) -> Resources:
     """What the run takes of the cluster that was joined, else of this machine.
 
-    Raises:
-        RequestError: it lacks what was asked for, or the cluster cannot be used.
+    Raises RequestError: it lacks what was asked for, or the cluster cannot be used.
     """
     return find_resources(experiment.scale, experiment.training.batch_size, find_cluster(experiment, runtime))
 
@@ -147,8 +130,7 @@ def resources_of(experiment: Experiment, runtime: Runtime | None = None) -> Reso
 def plan(experiment: Experiment, display: Display, summary: Summary) -> None:
     """Does the verb: says what `train` would run, on what, having tried all that can be tried without training.
 
-    Raises:
-        RequestError: something that `train` would stumble over.
+    Raises RequestError: something that `train` would stumble over.
     """
     with summary.phase("plan"):
         storage = check_storage(experiment.storage)

@@ -23,8 +23,7 @@ def open_recorder(
 ) -> Recorder:
     """The recorder of a run or sweep: of a new MLflow run, or of the one that an earlier start began.
 
-    Raises:
-        RequestError: MLflow is away or refuses us, or another process is recording it.
+    Raises RequestError: MLflow is away or refuses us, or another process is recording it.
     """
     uri, run_id = tracking_uri(experiment.tracking.uri, folder.storage), folder.run_id
     if run_id:
@@ -76,11 +75,7 @@ class RunRecord:
 
     @property
     def recorder(self) -> Recorder:
-        """The recorder, once it is open.
-
-        Raises:
-            RequestError: it cannot be opened.
-        """
+        """The recorder, once it is open; raises RequestError: it cannot be opened."""
         return self.open().result()
 
     def open(self) -> "Future[Recorder]":
@@ -94,19 +89,14 @@ class RunRecord:
         return self._recorder
 
     def log(self, row: Row) -> None:
-        """Records an epoch's metrics.
-
-        Raises:
-            RequestError: the record cannot be opened.
-        """
+        """Records an epoch's metrics; raises RequestError: the record cannot be opened."""
         metrics = {name: value for name, value in row.items() if name not in ("epoch", "best", "seconds")}
         self.recorder.log(metrics, step=int(row["epoch"]))
 
     def tag(self, tags: dict[str, str]) -> None:
         """Records tags: at once if the record is being kept already, else when it is opened.
 
-        Raises:
-            RequestError: the record cannot be opened.
+        Raises RequestError: the record cannot be opened.
         """
         self.tags |= tags
         if self._recorder is not None:

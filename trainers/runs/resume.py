@@ -12,8 +12,7 @@ RESUMABLE = ("scale.", "log.", "storage.", "tracking.system_metrics")  # what ma
 def find_run(reference: str, experiment: Experiment, flags: config.Tree) -> tuple[str, Experiment]:
     """An earlier run, by its name or its MLflow id: its name, and its experiment with those flags that may change.
 
-    Raises:
-        RequestError: there is no such run, or a flag would make it another experiment.
+    Raises RequestError: there is no such run, or a flag would make it another experiment.
     """
     found = RunFolder.find(reference, experiment, check_storage(experiment.storage))
     refuse_changes(flags, RESUMABLE, "run")
@@ -26,8 +25,7 @@ def refuse_changes(flags: config.Tree, allowed: tuple[str, ...], kind: str) -> N
     Args:
         allowed: what may change: options, or sections with a dot at their end.
 
-    Raises:
-        RequestError: for the first option that may not.
+    Raises RequestError: for the first option that may not.
     """
     for name in config.flatten(flags):
         if not any(name.startswith(option) if option.endswith(".") else name == option for option in allowed):

@@ -131,8 +131,7 @@ class Run:
     def change(self, options: dict[str, str]) -> None:
         """Notes options that change while it goes on, which recorded params cannot.
 
-        Raises:
-            RequestError: the record cannot be opened.
+        Raises RequestError: the record cannot be opened.
         """
         self._starts = 0  # what it goes on from is no accident
         self.record.tag({f"after_epoch_{len(self.history)}.{path}": value for path, value in options.items()})

@@ -25,8 +25,7 @@ def train(experiment: Experiment, display: Display, summary: Summary, resume: st
     Args:
         resume: name of the run that goes on, whose experiment this is.
 
-    Raises:
-        TrainersError: as the exit code says; the MLflow run then has status FAILED or KILLED.
+    Raises TrainersError: as the exit code says; the MLflow run then has status FAILED or KILLED.
     """
     with summary.phase("plan"):
         storage = check_storage(experiment.storage)
@@ -41,8 +40,7 @@ def train(experiment: Experiment, display: Display, summary: Summary, resume: st
 def do(run: Run, runtime: Runtime | None) -> None:
     """Does one run from its data to its registered model.
 
-    Raises:
-        TrainersError: the run's record then has status FAILED or KILLED.
+    Raises TrainersError: the run's record then has status FAILED or KILLED.
     """
     try:
         _do(run, runtime)

@@ -43,11 +43,7 @@ CHANGING = ("optimizer.", "data.augment.", "training.label_smoothing")
 
 
 def check(experiment: Experiment) -> None:
-    """Finds every mistake that can be found without the data.
-
-    Raises:
-        RequestError: with one line per mistake.
-    """
+    """Finds every mistake that can be found without the data; raises RequestError: with one line per mistake."""
     space = experiment.search.space
     if not space:
         raise RequestError(f"{WHERE}: is empty; say what is to be searched, such as {EXAMPLE}")

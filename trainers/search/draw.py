@@ -41,8 +41,7 @@ def candidate(space: Mapping[str, Distribution], seed: int, number: int) -> Opti
 def with_options(experiment: Experiment, options: Options) -> Experiment:
     """What a trial trains: the sweep's experiment with these options, and without what is searched.
 
-    Raises:
-        RequestError: they do not go together.
+    Raises RequestError: they do not go together.
     """
     return config.change(experiment.model_copy(update={"search": Search()}), options, "search.space")
 

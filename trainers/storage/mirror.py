@@ -68,8 +68,7 @@ class Mirror:
     def push(self) -> None:
         """Copies the files that are new, or have changed since they were last pushed by this object.
 
-        Raises:
-            WorkError: in one line, if that fails.
+        Raises WorkError: in one line, if that fails.
         """
         if self.url is None:
             return
@@ -99,8 +98,7 @@ class Mirror:
         Args:
             below: how their names begin.
 
-        Raises:
-            RequestError: in one line, if that fails.
+        Raises RequestError: in one line, if that fails.
         """
         if self.url is None:
             return

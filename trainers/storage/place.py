@@ -22,8 +22,7 @@ def local_folder(options: Storage) -> Path:
     A job that was submitted to Ray runs in a copy of the submitted folder that Ray deletes, so there a relative path
     is taken from the home folder.
 
-    Raises:
-        RequestError: nothing can be written there.
+    Raises RequestError: nothing can be written there.
     """
     option, given = ("storage.cache", options.cache or CACHE) if on_s3(options) else ("storage.path", options.path)
     path = Path(given).expanduser()
@@ -47,8 +46,7 @@ def submitted() -> bool:
 def check_storage(options: Storage) -> Path:
     """Writes, reads and removes a small probe at `storage.path`; returns the folder of `local_folder`.
 
-    Raises:
-        RequestError: in one line, why that cannot be done: keys, bucket, rights, clock, a host that is away or busy.
+    Raises RequestError: in one line, why that cannot be done: keys, bucket, rights, clock, a host that is away or busy.
     """
     folder = local_folder(options)
     if on_s3(options):

@@ -78,8 +78,7 @@ class Remote:
         raises: the kind of error: of a request, or of work that was started.
         needs: what the keys must allow.
 
-    Raises:
-        TrainersError: of the kind `raises`.
+    Raises TrainersError: of the kind `raises`.
     """
 
     def __init__(self, url: str, option: str, raises: type[TrainersError] = WorkError, needs: str = ALL) -> None:
@@ -220,11 +219,7 @@ def _client(environment: tuple[tuple[str, str], ...]) -> Any:
 
 
 def probe(url: str) -> None:
-    """Lists, writes, reads and removes below an address.
-
-    Raises:
-        RequestError: why one of them cannot be done.
-    """
+    """Lists, writes, reads and removes below an address; raises RequestError: why one of them cannot be done."""
     remote, name = Remote(url, "storage.path", RequestError), f".probe-{secrets.token_hex(8)}"
     next(remote.objects(name), None)
     remote.write(name, name.encode())

@@ -28,11 +28,7 @@ class Ready:
         self._sizes: dict[str, Size] = {}
 
     def data(self, experiment: Experiment) -> Prepared:
-        """The trial's data.
-
-        Raises:
-            RequestError: as `plan.prepare_data`.
-        """
+        """The trial's data; raises RequestError: as `plan.prepare_data`."""
         what = f"{experiment.seed} {experiment.data.model_dump_json(exclude={'augment', 'normalise'})}"
         if what not in self._plans:
             self._plans[what] = plan.prepare_data(experiment, self._storage, self._display)
@@ -40,11 +36,7 @@ class Ready:
         return self._plans[what]
 
     def size(self, experiment: Experiment) -> Size:
-        """How large the trial's network is.
-
-        Raises:
-            RequestError: as `plan.check_model`.
-        """
+        """How large the trial's network is; raises RequestError: as `plan.check_model`."""
         pack = self.data(experiment).pack
         what = f"{pack.key} {experiment.model.model_dump_json()}"
         if what not in self._sizes:
@@ -71,8 +63,7 @@ def trial_experiment(experiment: Experiment, options: Mapping[str, Any]) -> Expe
 def check_space(experiment: Experiment, ready: Ready) -> None:
     """Tries each value that is listed in the space, and both ends of each range, with the data and the network.
 
-    Raises:
-        RequestError: something that a trial would stumble over.
+    Raises RequestError: something that a trial would stumble over.
     """
     for path, values in experiment.search.space.items():
         for value in extremes(values):

@@ -70,8 +70,7 @@ class Trials:
     Attributes:
         registered: what became of a trial that was registered, by its number.
 
-    Raises:
-        RequestError: the record is damaged.
+    Raises RequestError: the record is damaged.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -37,8 +37,7 @@ def tune(experiment: Experiment, display: Display, summary: Summary, resume: str
     Args:
         resume: name of the sweep that goes on, whose experiment this is.
 
-    Raises:
-        TrainersError: as the exit code says; the sweep's MLflow run then has status FAILED or KILLED.
+    Raises TrainersError: as the exit code says; the sweep's MLflow run then has status FAILED or KILLED.
     """
     with summary.phase("plan"):
         check(experiment)
@@ -66,8 +65,7 @@ def tune(experiment: Experiment, display: Display, summary: Summary, resume: str
 def find_sweep(reference: str, experiment: Experiment, flags: config.Tree) -> tuple[str, Experiment]:
     """An earlier sweep, by its name or its MLflow id: its name, and its experiment with those flags that may change.
 
-    Raises:
-        RequestError: there is no such sweep, a flag would make it another one, or it has more trials already.
+    Raises RequestError: there is no such sweep, a flag would make it another one, or it has more trials already.
     """
     storage = check_storage(experiment.storage)
     folder = RunFolder.find(reference, experiment, storage, SWEEP)
@@ -102,8 +100,7 @@ def _prepare(
 ) -> tuple[SweepRun, _Work]:
     """Checks all that can be checked before the first trial; then begins the sweep's record, or goes on with it.
 
-    Raises:
-        RequestError: something that a trial would stumble over.
+    Raises RequestError: something that a trial would stumble over.
     """
     storage = folder.storage
     ready = Ready(storage, display)

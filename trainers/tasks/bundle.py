@@ -55,8 +55,7 @@ def copy_bundle(checkpoint: Path, folder: Path) -> Path:
 def read_description(folder: Path) -> dict[str, Any]:
     """The content of a bundle's `model.json`.
 
-    Raises:
-        RequestError: the folder holds no bundle, or one of another version.
+    Raises RequestError: the folder holds no bundle, or one of another version.
     """
     try:
         description: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text())

@@ -80,8 +80,7 @@ class Classifier(Estimator):
     def features(self, inputs: np.ndarray) -> np.ndarray:
         """What the last layer sees [n, F] of bytes [n, H, W, C], n > 0, for networks that tell (`cnn`).
 
-        Raises:
-            RequestError: this network does not.
+        Raises RequestError: this network does not.
         """
         features = getattr(self.module, "features", None)
         if features is None or isinstance(features, nn.Module):

@@ -25,8 +25,7 @@ class GanEvaluator:
         classifier: of the same images, with features.
         real: bytes [N, H, W, C], N > 1.
 
-    Raises:
-        RequestError: the classifier does not give its features.
+    Raises RequestError: the classifier does not give its features.
     """
 
     def __init__(self, classifier: Classifier, real: np.ndarray) -> None:

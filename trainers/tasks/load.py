@@ -27,8 +27,7 @@ def predictor_class(task: str) -> type[Predictor]:
 def load_predictor(folder: Path, device: torch.device | None = None) -> Predictor:
     """The trained model in a folder, by default on the GPU if there is one.
 
-    Raises:
-        RequestError: the folder holds none, or one of another version; and as `load_module`.
+    Raises RequestError: the folder holds none, or one of another version; and as `load_module`.
     """
     description = read_description(folder)
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -48,8 +48,7 @@ class Predictor(ABC):
     def predict(self, inputs: Sequence[Any]) -> list[Any]:
         """Answers for inputs, in order: each an `answer`, or Unreadable, which is given and not raised.
 
-        Raises:
-            TypeError: an input is of another kind.
+        Raises TypeError: an input is of another kind.
         """
 
 

@@ -104,12 +104,7 @@ def _decide(
 
 
 def _compare(
-    uri: str,
-    version: Version,
-    present: Any,
-    score: Score,
-    test_fingerprint: str,
-    measure: Callable[[Path], float],
+    uri: str, version: Version, present: Any, score: Score, test_fingerprint: str, measure: Callable[[Path], float]
 ) -> Decision:
     old = Version(version.name, str(present.version))
     how = "on the same test split"

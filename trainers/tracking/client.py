@@ -43,8 +43,7 @@ def tracking_uri(uri: str | None, storage: Path) -> str:
 def check_lasting(experiment: Experiment) -> None:
     """That what is recorded outlasts this machine, if it is one of a cluster's.
 
-    Raises:
-        RequestError: it would be lost with a container.
+    Raises RequestError: it would be lost with a container.
     """
     named = experiment.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
     if not named and submitted() and on_s3(experiment.storage):
@@ -57,8 +56,7 @@ def check_lasting(experiment: Experiment) -> None:
 def run_name(uri: str, run_id: str) -> str | None:
     """The name of an MLflow run, by its id; None if there is no such run.
 
-    Raises:
-        RequestError: as `connect`.
+    Raises RequestError: as `connect`.
     """
     client = connect(uri)
     from mlflow.exceptions import MlflowException
@@ -88,8 +86,7 @@ def _hush() -> None:
 def connect(uri: str, wait_s: float = 5.0) -> "MlflowClient":
     """A client of the store at `uri`, which has just answered; thread-safe, without MLflow's global state.
 
-    Raises:
-        RequestError: the store is away (told within `wait_s` seconds), refuses us, or has an old schema.
+    Raises RequestError: the store is away (told within `wait_s` seconds), refuses us, or has an old schema.
     """
     _hush()
     check(uri, wait_s)
@@ -110,8 +107,7 @@ def connect(uri: str, wait_s: float = 5.0) -> "MlflowClient":
 def check(uri: str, wait_s: float = 5.0) -> None:
     """Checks that the store at `uri` would serve us; cheap for a SQLite file, for which mlflow is not imported.
 
-    Raises:
-        RequestError: the store is away (told within `wait_s` seconds), refuses us, or cannot be written.
+    Raises RequestError: the store is away (told within `wait_s` seconds), refuses us, or cannot be written.
     """
     _check_scheme(uri)
     if complaint := away(uri, wait_s):

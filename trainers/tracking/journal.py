@@ -40,8 +40,7 @@ class Journal:
 
     A last line that was torn by a crash is taken off first.
 
-    Raises:
-        RequestError: another process has the journal, or the folder cannot be written.
+    Raises RequestError: another process has the journal, or the folder cannot be written.
     """
 
     def __init__(self, folder: Path, wait_s: float = 0.0) -> None:
@@ -87,8 +86,7 @@ class Journal:
 def read(folder: Path, start: int = 0) -> Iterator[tuple[Record, int]]:
     """Whole records from byte `start` on, each with the byte at which it ends; a damaged line has the kind "".
 
-    Raises:
-        RequestError: there is no journal.
+    Raises RequestError: there is no journal.
     """
     try:
         file = (folder / NAME).open("rb")
@@ -121,11 +119,7 @@ def sent(folder: Path) -> int:
 
 
 def require_free(folder: Path) -> None:
-    """That nobody is recording into a folder.
-
-    Raises:
-        RequestError: another process has its journal.
-    """
+    """That nobody is recording into a folder; raises RequestError: another process has its journal."""
     if (folder / NAME).exists():
         Journal(folder, wait_s=1.0).close()
 

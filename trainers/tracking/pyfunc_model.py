@@ -32,8 +32,7 @@ class TrainedModel(PythonModel):
     ) -> pd.DataFrame:
         """One row per input, in the order and with the index of the input.
 
-        Raises:
-            ValueError: the input has not exactly one of the columns that the model takes.
+        Raises ValueError: the input has not exactly one of the columns that the model takes.
         """
         from trainers.tracking.signature import answers, takes
 

@@ -65,8 +65,7 @@ class Recorder:
 
         `artifacts` is where files and models go if the store is a SQLite file: by default a folder beside it.
 
-        Raises:
-            RequestError: MLflow is away (told within seconds) or refuses us, or the folder cannot be written.
+        Raises RequestError: MLflow is away (told within seconds) or refuses us, or the folder cannot be written.
         """
         client = connect(uri)
         from mlflow.exceptions import MlflowException
@@ -91,8 +90,7 @@ class Recorder:
 
         What an earlier process could not send is sent first.
 
-        Raises:
-            RequestError: as `start`; or there is no such run, or another process is recording it.
+        Raises RequestError: as `start`; or there is no such run, or another process is recording it.
         """
         client = connect(uri)
         from mlflow.exceptions import MlflowException

@@ -105,8 +105,7 @@ def register(
 def find_version(uri: str, reference: str) -> Version:
     """The version that is meant by `models:/NAME/VERSION`, `models:/NAME@ALIAS` or NAME: the champion, else the latest.
 
-    Raises:
-        RequestError: there is none; the message names what there is.
+    Raises RequestError: there is none; the message names what there is.
     """
     client = connect(uri)
     from mlflow.exceptions import MlflowException

@@ -95,8 +95,7 @@ def drain(client: "MlflowClient", run_id: str, folder: Path, stop: threading.Eve
 
     Sending twice what was sent but not remembered does no harm: steps and times are the record's own.
 
-    Raises:
-        Away: MLflow takes nothing at present.
+    Raises Away: MLflow takes nothing at present.
     """
     count, start = 0, sent(folder)
     for records, end in _batches(read(folder, start), start):

@@ -11,8 +11,7 @@ from trainers.tracking.client import DATABASE, quiet, sqlite_uri
 def serve_ui(storage: Path, port: int) -> None:
     """Becomes the MLflow server of the SQLite store in `storage`, on 127.0.0.1 alone, until it is stopped.
 
-    Raises:
-        RequestError: nothing was recorded there yet.
+    Raises RequestError: nothing was recorded there yet.
     """
     file = storage / DATABASE
     if not file.is_file():

@@ -34,8 +34,7 @@ def find_classifier(
 
     It is absolute, and with storage on S3 it has a copy there: rank 0 may be on another machine.
 
-    Raises:
-        RequestError: there is no such model, or it does not classify images of this shape.
+    Raises RequestError: there is no such model, or it does not classify images of this shape.
     """
     if experiment.gan.classifier is None:
         folder = storage / "classifiers" / f"{data.pack.key}-{experiment.seed}"

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from trainers.cluster import find_resources, this_machine
-from trainers.data import Pack, Prepared, SplitIndices, open_pack
+from trainers.data import Prepared, open_pack
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
@@ -28,8 +28,7 @@ def evaluate(experiment: Experiment, display: Display, summary: Summary, *, refe
     Args:
         reference: as `find_model`; or `weights`, the experiment's own network with `model.weights`.
 
-    Raises:
-        RequestError: there is no such model, or it tells other classes apart than the data has.
+    Raises RequestError: there is no such model, or it tells other classes apart than the data has.
     """
     with summary.phase("plan"):
         storage = check_storage(experiment.storage)
@@ -39,8 +38,8 @@ def evaluate(experiment: Experiment, display: Display, summary: Summary, *, refe
             found = find_model(experiment, storage, reference)
             predictor = load_predictor(found.folder)
     with summary.phase("pack"):
-        pack, splits = data_for(predictor, experiment, storage, display)
-        indices = getattr(splits, split)
+        data = data_for(predictor, experiment, storage, display)
+        pack, indices = data.pack, getattr(data.splits, split)
     if isinstance(predictor, Classifier) and predictor.classes != pack.classes:
         raise RequestError(
             f"{found.reference} tells {', '.join(predictor.classes)} apart, the data has {', '.join(pack.classes)}"
@@ -49,7 +48,7 @@ def evaluate(experiment: Experiment, display: Display, summary: Summary, *, refe
         raise RequestError(f"--split: the {split} split is empty; see data.{split}")
     classifier = None
     if isinstance(predictor, Sampler):
-        classifier = _classifier(experiment, pack, splits, storage, display)
+        classifier = _classifier(experiment, data, storage, display)
     with summary.phase("evaluate"):
         metrics, answers = measure(predictor, pack, indices, experiment, classifier)
         folder = storage / "evaluations" / found.slug / split
@@ -91,13 +90,9 @@ def _tables(results: Results, display: Display) -> None:
         display.say(f"  loss {loss:7.3f}  {name}  is {truth}, taken for {predicted}")
 
 
-def _classifier(experiment: Experiment, pack: Pack, splits: SplitIndices, storage: Path, display: Display) -> Path:
+def _classifier(experiment: Experiment, data: Prepared, storage: Path, display: Display) -> Path:
     from trainers.trained.classifier import find_classifier
 
-    return find_classifier(
-        experiment,
-        Prepared(pack, splits),
-        storage,
-        display,
-        find_resources(experiment.scale, experiment.training.batch_size, this_machine(experiment.scale.workers)),
-    )
+    here = this_machine(experiment.scale.workers)
+    resources = find_resources(experiment.scale, experiment.training.batch_size, here)
+    return find_classifier(experiment, data, storage, display, resources)

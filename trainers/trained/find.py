@@ -33,8 +33,7 @@ def find_model(experiment: Experiment, storage: Path, reference: str | None) -> 
 
     Without a reference it is the champion of the job's registered model.
 
-    Raises:
-        RequestError: there is none.
+    Raises RequestError: there is none.
     """
     if reference is not None and Path(reference).is_dir():
         return Found(Path(reference), reference)
@@ -53,8 +52,7 @@ def find_model(experiment: Experiment, storage: Path, reference: str | None) -> 
 def _fetched(url: str, folder: Path) -> Path:
     """A trained model on S3 as a folder of its own in `folder`, fetched once, until it changes.
 
-    Raises:
-        RequestError: there is none, or it cannot be had.
+    Raises RequestError: there is none, or it cannot be had.
     """
     from trainers.storage.s3 import READ, Remote
 

@@ -5,7 +5,7 @@ from typing import cast
 
 import numpy as np
 
-from trainers.data import Pack, SplitIndices, open_pack, splits_of
+from trainers.data import Pack, Prepared, open_pack, splits_of
 from trainers.display import Display
 from trainers.errors import RequestError
 from trainers.experiment import Experiment
@@ -14,13 +14,10 @@ from trainers.tasks import Classifier, Estimator, GanEvaluator, Predictor, Sampl
 MEASURED_SEED = 1  # of the samples by which a GAN is measured
 
 
-def data_for(
-    predictor: Predictor, experiment: Experiment, storage: Path, display: Display
-) -> tuple[Pack, SplitIndices]:
+def data_for(predictor: Predictor, experiment: Experiment, storage: Path, display: Display) -> Prepared:
     """The experiment's data as a trained model takes it: its image size, fit and channels.
 
-    Raises:
-        RequestError: as `open_pack`, or the model takes something else.
+    Raises RequestError: as `open_pack`, or the model takes something else.
     """
     options = experiment.data
     if predictor.takes_images:
@@ -29,7 +26,7 @@ def data_for(
     pack = open_pack(options, storage, progress=display.packing)
     if pack.shape != predictor.shape:
         raise RequestError(f"data.source: {options.source} gives {pack.shape}, the model takes {predictor.shape}")
-    return pack, splits_of(pack, options, experiment.seed)
+    return Prepared(pack, splits_of(pack, options, experiment.seed))
 
 
 def measure(

@@ -32,10 +32,7 @@ def labels():
 
 def blended(blend, images, labels):
     others = blend.partners
-    return (
-        blend.inputs(images.clone(), images[others]),
-        blend.targets(labels, labels[others], CLASSES),
-    )
+    return (blend.inputs(images.clone(), images[others]), blend.targets(labels, labels[others], CLASSES))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])

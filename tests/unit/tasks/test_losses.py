@@ -49,8 +49,7 @@ def test_a_hit_on_a_blended_target_is_its_greater_part():
 
 
 @pytest.mark.parametrize(
-    ("loss", "expected"),
-    [("mse", (0.25 + 4) / 2), ("l1", (0.5 + 2) / 2), ("huber", (0.125 + 1.5) / 2)],
+    ("loss", "expected"), [("mse", (0.25 + 4) / 2), ("l1", (0.5 + 2) / 2), ("huber", (0.125 + 1.5) / 2)]
 )
 def test_losses_of_numbers_are_sums_over_samples_of_means_over_numbers(loss, expected):
     outputs = torch.tensor([[1.0, 2.0], [0.0, 0.0]])

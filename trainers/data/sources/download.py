@@ -91,8 +91,7 @@ def ensure(source: str, folder: Path, *, download: bool, progress: Progress | No
 
     Safe to call from several processes at once. What was put there by hand is not touched.
 
-    Raises:
-        RequestError: something is missing and may not or cannot be downloaded, or it is damaged.
+    Raises RequestError: something is missing and may not or cannot be downloaded, or it is damaged.
     """
     if not _missing(source, folder):
         return

@@ -29,8 +29,7 @@ def found_by_pattern(files: Files, entries: Iterable[tuple[Entry, Split | None]]
 
     The others are left out with a warning.
 
-    Raises:
-        RequestError: it finds none at all.
+    Raises RequestError: it finds none at all.
     """
     found, left_out = [], []
     for entry, split in entries:

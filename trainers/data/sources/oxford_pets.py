@@ -22,8 +22,7 @@ _LAYOUT = "images/BREED_NUMBER.jpg, such as images/Abyssinian_1.jpg and images/p
 def list_oxford_pets(files: Files, pattern: str | None) -> Listing:
     """The images below images/, by the lists; `pattern` finds the class in a file's name, unset the breed.
 
-    Raises:
-        RequestError: there are no images, no name has a class, or there are fewer than two classes.
+    Raises RequestError: there are no images, no name has a class, or there are fewer than two classes.
     """
     files = require_images(files).looked_through(("images",))
     images = {entry.name: entry for entry in files.entries if entry.name.startswith("images/")}
