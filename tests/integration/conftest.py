@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ports import kept
 from recording import Server
 from running import Running, draw_photos
 from tiny import Tiny, draw_all
@@ -50,12 +51,13 @@ def call(start) -> Callable[..., Running]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[Server]:
     """An MLflow server; a test that kills it starts it again."""
-    running = Server(tmp_path_factory.mktemp("server"))
-    try:
-        running.start()
-        yield running
-    finally:
-        running.kill()
+    with kept() as (port,):
+        running = Server(tmp_path_factory.mktemp("server"), port)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.kill()
 
 
 @pytest.fixture(scope="session")
