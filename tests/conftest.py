@@ -19,8 +19,9 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in os.environ.keys() - without_settings(os.environ).keys():
         del os.environ[name]
-    # Where nothing is named, it would be ~/.kube/config and those in ~/.aws.
-    os.environ |= dict.fromkeys(("KUBECONFIG", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
+    # Where nothing is named, it would be what lies in the home folder.
+    files = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "KUBECONFIG", "MATPLOTLIBRC")
+    os.environ |= dict.fromkeys(files, os.devnull)
     # A proxy, where there is one, is not the way to the servers of these tests.
     for name in ("no_proxy", "NO_PROXY"):
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))

@@ -234,6 +234,7 @@ def test_a_host_that_is_away_is_told_in_a_line(url, told, monkeypatch):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", no_such_name)
+    monkeypatch.setenv("no_proxy", "*")
     with pytest.raises(Unreachable) as caught:
         remote.list_jobs(Target(url))
     assert told in str(caught.value)
