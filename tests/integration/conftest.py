@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ports import kept
 from recording import Server
-from running import Running, draw_photos
+from running import Hold, Running, draw_photos
 from tiny import Tiny, draw_all
 
 
@@ -46,6 +46,12 @@ def call(start) -> Callable[..., Running]:
         return job
 
     return call_job
+
+
+@pytest.fixture
+def hold(tmp_path_factory) -> Hold:
+    """Holds up the jobs that are started with its environment."""
+    return Hold(tmp_path_factory.mktemp("hold"))
 
 
 @pytest.fixture(scope="session")

@@ -94,6 +94,34 @@ class Running:
         self.process.wait()
 
 
+class Hold:
+    """Keeps jobs, from the start of their processes on, from going beyond a checkpoint (`held/sitecustomize.py`).
+
+    Attributes:
+        environment: of a job that heeds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "hold"
+        self.environment = {"HOLD": str(self._file), "PYTHONPATH": python_path("held")}
+
+    def before(self, pattern: str) -> "Hold":
+        """No checkpoint is kept from now on whose path ends so."""
+        aside = self._file.with_name("hold.new")
+        aside.write_text(pattern)
+        aside.replace(self._file)
+        return self
+
+    def release(self) -> None:
+        """All go on."""
+        self._file.unlink(missing_ok=True)
+
+
+def python_path(folder: str) -> str:
+    """PYTHONPATH with one of the folders here that change what Python does at its start."""
+    return os.pathsep.join(filter(None, (str(Path(__file__).with_name(folder)), os.environ.get("PYTHONPATH"))))
+
+
 def run_here(job: str, *arguments: object, cwd: Path, code: int = 0) -> str:
     """Runs a job in this process, which has paid for the imports; returns what it printed.
 
