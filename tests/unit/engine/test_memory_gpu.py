@@ -9,7 +9,6 @@ from trainers.engine import World
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU"),
-    pytest.mark.timeout(300),
 ]
 
 
