@@ -1,4 +1,4 @@
-"""What all tests share: where real data lies, and what may not be skipped."""
+"""What all tests share: an environment of their own, where real data lies, and what may not be skipped."""
 
 import os
 import shutil
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from settings import without_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -16,10 +17,14 @@ def pytest_configure() -> None:
     # A shell ignores Ctrl-C for what it starts in the background, and so would the jobs that are started here.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Tests must not reach for what the person running them has set up.
-    for name in list(os.environ):
-        if name.startswith(("TRAINERS__", "MLFLOW_", "RAY_", "AWS_")):
-            del os.environ[name]
+    for name in os.environ.keys() - without_settings(os.environ).keys():
+        del os.environ[name]
+    # Where nothing is named, it would be what lies in the home folder.
+    files = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "KUBECONFIG", "MATPLOTLIBRC")
+    os.environ |= dict.fromkeys(files, os.devnull)
+    # A proxy, where there is one, is not the way to the servers of these tests.
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
 
 
 @pytest.fixture(scope="session")

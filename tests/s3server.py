@@ -1,7 +1,6 @@
 """S3 servers for tests: moto's in this process, versitygw's as a process of its own; and one that only refuses."""
 
 import contextlib
-import random
 import socket
 import subprocess
 import threading
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import kept
 
 KEY, SECRET = "someone-who-may", "do-not-print-this"
-SECONDS = 30  # for a server to start
 
 
 @dataclass(frozen=True)
@@ -80,22 +79,14 @@ def moto() -> Iterator[S3]:
 def versity(program: str, folder: Path) -> Iterator[S3]:
     """versitygw over a folder."""
     folder.mkdir(parents=True)
-    port = _free_port()
-    command = [program, "--port", f"127.0.0.1:{port}", "--access", KEY, "--secret", SECRET, "posix", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            _await(port, process)
-            yield S3(f"http://127.0.0.1:{port}")
-        finally:
-            process.terminate()
-
-
-def _free_port() -> int:
-    """A port below those that the kernel gives to outgoing connections, so that nothing takes it before its server."""
-    while True:
-        port = random.SystemRandom().randint(20_000, 32_000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
+    with kept() as (port,):
+        command = [program, "--port", f"127.0.0.1:{port}", "--access", KEY, "--secret", SECRET, "posix", str(folder)]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                _await(port, process)
+                yield S3(f"http://127.0.0.1:{port}")
+            finally:
+                process.terminate()
 
 
 @contextlib.contextmanager
@@ -138,9 +129,8 @@ def refusing(status: int, code: str, methods: tuple[str, ...] = ("GET", "PUT", "
 
 
 def _await(port: int, process: subprocess.Popen) -> None:
-    until = time.monotonic() + SECONDS
-    while time.monotonic() < until and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+    while process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return
         time.sleep(0.05)
     raise AssertionError("the S3 server does not start")

@@ -26,7 +26,7 @@ def helm(program: str, verb: str, *arguments: str, given: str = "") -> str:
     """What Helm prints; `given` is its standard input."""
     # A Helm that was built from source without its release's flags believes in an ancient Kubernetes.
     command = [program, verb, *arguments, "--kube-version", "1.33.0"]
-    answer = subprocess.run(command, input=given, capture_output=True, text=True, timeout=60)
+    answer = subprocess.run(command, input=given, capture_output=True, text=True)
     if answer.returncode:
         raise Refused(answer.stdout + answer.stderr)
     return answer.stdout

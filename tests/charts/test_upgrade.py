@@ -74,7 +74,7 @@ def secrets(program: str, address: str) -> dict[str, dict[str, str]]:
     """What the rendered secrets hold, with the cluster asked for what it has."""
     command = [program, "template", "trial", str(CHART), "--namespace", NAMESPACE, "--dry-run=server"]
     command += ["--kube-apiserver", address, "--kube-version", "1.33.0", "--disable-openapi-validation"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    answer = subprocess.run(command, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     found = [document for document in yaml.safe_load_all(answer.stdout) if document]
     names = [each["metadata"]["name"] for each in found if each["kind"] == "Secret"]

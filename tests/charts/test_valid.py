@@ -20,6 +20,8 @@ def test_lint_finds_nothing(helms, file):
 
 @pytest.mark.parametrize("file", FILES)
 def test_helm_3_and_4_render_the_same(helms, file):
+    if len(helms) < 2:
+        pytest.skip("there is only one Helm (TRAINERS_HELM)")
     rendered = [sorted(RANDOM.sub("*", str(each)) for each in objects_of(program, file)) for program in helms]
     assert all(one == other for one, other in pairwise(rendered))
 

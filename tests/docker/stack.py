@@ -2,6 +2,7 @@
 
 import base64
 import os
+import secrets
 import socket
 import subprocess
 import urllib.error
@@ -31,7 +32,7 @@ def run(command: list[str], *, seconds: float = 800, fails: bool = False, **envi
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on, below those from which the system gives any to clients."""
     found: list[int] = []
-    port = 20000 + os.getpid() % 5000
+    port = 20_000 + secrets.randbelow(10_000)
     while len(found) < count:
         port += 1
         with socket.socket() as probe:

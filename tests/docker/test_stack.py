@@ -1,9 +1,10 @@
-"""`make up`, and what a person does with it; in this order."""
+"""`make up`, and what a person does with it."""
 
 import re
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 
 import pytest
 from stack import ROOT, Stack, measured, run, status
@@ -23,19 +24,32 @@ def runs(stack: Stack) -> dict[str, str]:
     return dict(row.split("|") for row in stack.sql("select name, status from runs"))
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What the first training said, and what was registered after it: `name|version` and `alias|version`."""
+
+    said: str
+    versions: list[str]
+    aliases: list[str]
+
+
 @pytest.fixture(scope="module")
-def trained(stack) -> str:
-    """What a training on two workers says, submitted from this host."""
+def trained(stack) -> Trained:
+    """A training on two workers, submitted from this host, before any other."""
     begun = time.monotonic()
     said = run(job(stack, "--training.epochs", "2"), seconds=600)
     measured.append(f"a job of 2 epochs on 2 workers took {time.monotonic() - begun:.0f} s")
-    return said
+    return Trained(
+        said,
+        stack.sql("select name, version from model_versions"),
+        stack.sql("select alias, version from registered_model_aliases"),
+    )
 
 
 @pytest.fixture(scope="module")
 def name(trained) -> str:
     """The run's name."""
-    return re.search(r"^run +(\S+)", trained, re.MULTILINE).group(1)
+    return re.search(r"^run +(\S+)", trained.said, re.MULTILINE).group(1)
 
 
 def test_make_up_starts_all_and_tells_what_to_do_next(stack):
@@ -76,11 +90,11 @@ def test_the_store_wants_its_key(stack):
 
 
 def test_two_workers_train_what_is_submitted_from_outside(stack, trained, name):
-    assert "2 workers × 1 CPU" in trained
-    assert "registered  catsdogs version 1" in trained
+    assert "2 workers × 1 CPU" in trained.said
+    assert "registered  catsdogs version 1" in trained.said
     assert runs(stack)[name] == "FINISHED"
-    assert stack.sql("select name, version from model_versions") == ["catsdogs|1"]
-    assert stack.sql("select alias, version from registered_model_aliases") == ["champion|1"]
+    assert trained.versions == ["catsdogs|1"]
+    assert trained.aliases == ["champion|1"]
 
 
 def test_checkpoints_and_artifacts_lie_in_the_store(stack, name):
@@ -97,6 +111,7 @@ def test_the_model_predicts_in_another_container(stack):
     assert f'"image": "{picture}", "label": ' in stack.compose("run", "--rm", "-T", "--no-deps", "worker", *predict)
 
 
+@pytest.mark.usefixtures("trained")
 def test_a_worker_that_is_killed_costs_no_run_and_comes_back(stack):
     command = job(stack, "--training.epochs", "4")
     said, killed = [], False

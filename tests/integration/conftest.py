@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ports import kept
 from recording import Server
-from running import Running, draw_photos
+from running import Hold, Running, draw_photos
 from tiny import Tiny, draw_all
 
 
@@ -47,15 +48,22 @@ def call(start) -> Callable[..., Running]:
     return call_job
 
 
+@pytest.fixture
+def hold(tmp_path_factory) -> Hold:
+    """Holds up the jobs that are started with its environment."""
+    return Hold(tmp_path_factory.mktemp("hold"))
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[Server]:
     """An MLflow server; a test that kills it starts it again."""
-    running = Server(tmp_path_factory.mktemp("server"))
-    try:
-        running.start()
-        yield running
-    finally:
-        running.kill()
+    with kept() as (port,):
+        running = Server(tmp_path_factory.mktemp("server"), port)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.kill()
 
 
 @pytest.fixture(scope="session")

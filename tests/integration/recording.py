@@ -2,28 +2,24 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from trainers import tracking
 from trainers.tracking import Recorder
+from trainers.tracking.client import away
 
 
 class Server:
-    """A real MLflow server on a free port of this machine, which can be killed and started again."""
+    """A real MLflow server on a port that is kept for it, which can be frozen, killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.port = folder, port
+        self.uri = f"http://127.0.0.1:{port}"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -38,7 +34,12 @@ class Server:
                 start_new_session=True,
                 env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             )
-        until(self._healthy, 90)
+        until(self._answers)
+
+    def freeze(self) -> None:
+        """Connections are taken, and nothing is ever answered."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGSTOP)
 
     def kill(self) -> None:
         """As a crash would: at once, with all its children."""
@@ -47,18 +48,15 @@ class Server:
             self.process.wait()
             self.process = None
 
-    def _healthy(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.uri}/health", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "server.log").read_text()
+        return away(self.uri, wait_s=60.0) is None
 
 
-def until(true: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
+def until(true: Callable[[], bool]) -> None:
+    """Waits for something that must come; the test's deadline is the only one."""
     while not true():
-        assert time.monotonic() < end, "waited in vain"
         time.sleep(0.1)
 
 

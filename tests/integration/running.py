@@ -5,12 +5,11 @@ import io
 import json
 import logging
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from unittest import mock
@@ -18,6 +17,8 @@ from unittest import mock
 import numpy as np
 import psutil
 from PIL import Image
+from ports import kept
+from settings import without_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = ROOT / "jobs"
@@ -93,6 +94,34 @@ class Running:
         self.process.wait()
 
 
+class Hold:
+    """Keeps jobs, from the start of their processes on, from going beyond a checkpoint (`held/sitecustomize.py`).
+
+    Attributes:
+        environment: of a job that heeds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "hold"
+        self.environment = {"HOLD": str(self._file), "PYTHONPATH": python_path("held")}
+
+    def before(self, pattern: str) -> "Hold":
+        """No checkpoint is kept from now on whose path ends so."""
+        aside = self._file.with_name("hold.new")
+        aside.write_text(pattern)
+        aside.replace(self._file)
+        return self
+
+    def release(self) -> None:
+        """All go on."""
+        self._file.unlink(missing_ok=True)
+
+
+def python_path(folder: str) -> str:
+    """PYTHONPATH with one of the folders here that change what Python does at its start."""
+    return os.pathsep.join(filter(None, (str(Path(__file__).with_name(folder)), os.environ.get("PYTHONPATH"))))
+
+
 def run_here(job: str, *arguments: object, cwd: Path, code: int = 0) -> str:
     """Runs a job in this process, which has paid for the imports; returns what it printed.
 
@@ -133,57 +162,62 @@ def ray_cluster(**settings: str) -> Iterator[tuple[str, str, dict[str, str]]]:
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # nothing that runs here could go elsewhere
     }
     environment = clean_environment() | usual | settings
-    port, dashboard, client, agent = _free_ports(4)
-    # Not in tmp_path: a socket's path may have no more than 107 characters.
-    with tempfile.TemporaryDirectory(prefix="ray-") as folder:
+    with kept(4) as (port, dashboard, client, agent), ray_folder() as folder:
         command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--num-cpus=2",
                    f"--port={port}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}",
                    f"--dashboard-agent-listen-port={agent}", f"--temp-dir={folder}"]  # fmt: skip
-        log = (Path(folder) / "start.log").open("w")
-        with log, subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT) as head:
-            try:
-                _await(f"http://127.0.0.1:{dashboard}/api/version")
-                _await(f"http://127.0.0.1:{agent}/api/local_raylet_healthz")  # it runs what is submitted
-                yield f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{port}", environment
-            finally:
-                if head.poll() is not None:  # pytest shows it with the failure that this is the cause of
-                    print(f"Ray ended by itself:\n{(Path(folder) / 'start.log').read_text()}")
-                started = psutil.Process(head.pid).children(recursive=True) if head.poll() is None else []
-                head.terminate()
-                head.wait()
-                psutil.wait_procs(started, timeout=20)
+        log = Path(folder) / "start.log"
+        with log.open("w") as written:
+            head = subprocess.Popen(command, env=environment, stdout=written, stderr=subprocess.STDOUT)
+        try:
+            _await(f"http://127.0.0.1:{dashboard}/api/version", head)
+            _await(f"http://127.0.0.1:{agent}/api/local_raylet_healthz", head)  # it runs what is submitted
+            yield f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{port}", environment
+        finally:
+            if head.poll() is not None:  # pytest shows it with the failure that this is the cause of
+                print(f"Ray ended by itself:\n{log.read_text()}")
+            end(head)
 
 
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, below those that the kernel gives to outgoing connections (32768 and up, ip(7)) and
-    above those that Ray gives to workers (10002 to 19999): nothing takes one before its server is up."""
-    ports: list[int] = []
-    while len(ports) < count:
-        port = random.SystemRandom().randint(20_000, 32_000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            ports += [port] if port not in ports else []
-    return ports
+@contextlib.contextmanager
+def ray_folder() -> Iterator[str]:
+    """A folder for Ray, removed at the end. Its path is short: a socket's may have no more than 107 characters."""
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield folder
 
 
-def _await(url: str) -> None:
-    """Waits for a server that is starting.
+def _await(url: str, process: subprocess.Popen) -> None:
+    """Waits for a server that a process starts; that it wants a token is an answer."""
+    from urllib3 import PoolManager
+    from urllib3.exceptions import HTTPError
 
-    Raises:
-        MaxRetryError: if it does not answer within about a minute.
-    """
-    from urllib3 import PoolManager, Retry
+    pool = PoolManager(retries=False, timeout=30)
+    while process.poll() is None:
+        with contextlib.suppress(HTTPError):
+            if pool.request("GET", url).status not in (404, 500, 503):
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"the process ended before it served {url}")
 
-    retry = Retry(total=60, backoff_factor=0.2, backoff_max=1.0, status_forcelist=(404, 500, 503))
-    PoolManager(retries=retry).request("GET", url, timeout=5)
+
+def end(*processes: subprocess.Popen) -> None:
+    """Ends processes and all that they have started: those that take it amiss, by force."""
+    running = [process for process in processes if process.poll() is None]
+    started = [child for process in running for child in psutil.Process(process.pid).children(recursive=True)]
+    for process in running:
+        process.terminate()
+    _, left = psutil.wait_procs(started, timeout=5)
+    for child in left:  # a head on which Ray Train has left its actor would take half a minute
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(left)
+    for process in running:
+        process.wait()
 
 
 def clean_environment() -> dict[str, str]:
-    """Without what would send a job elsewhere."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("TRAINERS__", "MLFLOW_", "RAY_", "AWS_"))
-    }
+    """Without what would send a job elsewhere, which a test or a job in this process may have set."""
+    return without_settings(os.environ)
 
 
 def summary_of(path: Path) -> dict:

@@ -62,7 +62,6 @@ def test_each_job_command_of_the_readme_and_the_docs_is_understood(command, monk
         assert len(done) == 1
 
 
-@pytest.mark.timeout(240)
 def test_the_everyday_commands_of_the_readme_run_one_after_the_other(tmp_path, tiny, monkeypatch):
     everyday = [line for line in JOBS if not re.search(NOT_EVERYDAY, line)]
     assert len(everyday) >= 4

@@ -11,21 +11,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import Running, draw_photos, run_here, summary_of
+from running import Running, draw_photos, python_path, run_here, summary_of
 from safetensors.torch import load_file
 
-pytestmark = pytest.mark.timeout(240)
 BATCH, SHARE = 128, 64
 SMALL = ("--data.image-size", "64", "--scale.cpus-per-worker", "1", "--tracking.system-metrics", "false")
 # Without BatchNorm and dropout, whose results depend on how a batch is cut.
 EXACT = ("--model.batch-norm", "false", "--model.dropout", "0", "--optimizer.lr", "0.01", "--schedule.name", "constant")
 TRAINING = ("--training.batch-size", BATCH, "--training.epochs", "2")
 # malloc gives back at once what is freed, and sets no room aside: a limit is one.
-LIMITED = {
-    "PYTHONPATH": str(Path(__file__).with_name("limited")),
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(64 * 1024),
-}
+LIMITED = {"PYTHONPATH": python_path("limited"), "MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(64 * 1024)}
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +117,7 @@ def test_no_trial_is_lost_to_memory_and_a_later_one_knows_what_fits(data, call, 
 
 
 def test_trials_of_two_workers_that_fill_the_machine_run_one_after_the_other(call, tmp_path):
-    each = max(1, (os.cpu_count() or 1) // 2)
+    each = max(1, len(os.sched_getaffinity(0)) // 2)
     job = call(
         *("tune", "--tracking.system-metrics", "false", "--search.scheduler", "none", "--training.epochs", "1"),
         *("--search.space", json.dumps({"optimizer.lr": {"grid": [0.001, 0.003, 0.01, 0.03]}})),

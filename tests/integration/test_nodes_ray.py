@@ -10,7 +10,6 @@ import pytest
 from nodes import nodes
 from running import SMALL, summary_of
 
-pytestmark = pytest.mark.timeout(300)
 LIMITS = json.dumps([{"name": "cpu", "cpus": 2, "gpus": 0, "max": 3}])
 
 
@@ -60,14 +59,20 @@ def test_plan_says_what_the_cluster_has_and_may_get(on_cluster):
 
 
 HOLD = """
-import ray
 from ray.util import placement_group
+
+def wait_for_free(cores):
+    while ray.available_resources().get("CPU", 0) != cores:
+        time.sleep(0.1)
+
+wait_for_free(2)  # a job before may still be giving them back
 ray.get(placement_group([{"CPU": 1}]).ready())
+wait_for_free(1)  # so it is known to all
 print("holds")
 input()
 """
 WAIT = """
-import logging, threading, ray
+import logging, threading
 from ray.util import placement_group, placement_group_table
 from trainers.cluster import Resources, joined_cluster, telling_waits
 from trainers.cluster.waits import _waits
@@ -95,7 +100,7 @@ def test_who_waits_for_what_others_have_taken_is_told_so(cluster):
     assert holder.stdout.readline() == "holds\n"
     waiter = cluster.start(WAIT)
     assert re.fullmatch(
-        r"\d s without room for 2 workers × 1 CPU core: busy: other jobs have taken 1 of 2 cores; .*\n",
+        r"\d+ s without room for 2 workers × 1 CPU core: busy: other jobs have taken 1 of 2 cores; .*\n",
         waiter.stdout.readline(),
     )
     holder.communicate("\n")
@@ -103,22 +108,31 @@ def test_who_waits_for_what_others_have_taken_is_told_so(cluster):
 
 
 def test_a_node_with_other_versions_or_without_an_answer_is_named(cluster, tmp_path):
+    (tmp_path / "runs").mkdir()
     output = cluster.run(f"""
+from pathlib import Path
 from trainers.cluster import nodes_check
 from trainers.experiment import Storage
-options = Storage(path="{tmp_path}")
-answers = nodes_check.ask_nodes(options)
+options = Storage(path="{tmp_path}/runs")
+patient = 3600.0
+
+def keep_waiting(options):
+    while not Path("{tmp_path}/enough").exists():
+        time.sleep(0.1)
+
+answers = nodes_check.ask_nodes(options, seconds=patient)
 print(len(answers), {{answer.complaint for answer in answers}})
-print(nodes_check.ask_nodes(options, seconds=0)[0].complaint)
+print(nodes_check.ask_nodes(options, keep_waiting, seconds=1)[0].complaint)
+Path("{tmp_path}/enough").touch()
 here = nodes_check._versions()
 nodes_check._versions = lambda: here | {{"torch": "1.0"}}
-print(nodes_check.ask_nodes(options)[0].complaint)
+print(nodes_check.ask_nodes(options, seconds=patient)[0].complaint)
 """)
     fine, silent, other = output.splitlines()
     assert fine == "3 {''}"
-    assert re.fullmatch(r"node \S+ does not answer within 0 s; see what it does in Ray's dashboard", silent)
+    assert re.fullmatch(r"node \S+ does not answer within 1 s; see what it does in Ray's dashboard", silent)
     assert re.fullmatch(r"torch: node \S+ has 2\S+, the job 1.0; all need the same image", other)
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_a_folder_that_a_node_does_not_see_is_refused(cluster, on_cluster, tmp_path):
@@ -135,7 +149,7 @@ def test_a_folder_that_a_node_does_not_see_is_refused(cluster, on_cluster, tmp_p
             env=cluster.environment | {"RAY_ADDRESS": cluster.address}, capture_output=True, text=True,
         )  # fmt: skip
     finally:
-        cluster.end(elsewhere)
+        cluster.remove(elsewhere)
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.search(r"^ok +cluster +3 nodes of 1 core, 1 node of no cores$", done.stdout, re.MULTILINE)
     assert len(re.findall(r"^(?:ok|problem) +node ", done.stdout, re.MULTILINE)) == 4

@@ -13,9 +13,7 @@ import torch
 from running import ROOT, SMALL, Running, draw_photos, ray_cluster, summary_of
 from safetensors.torch import load_file
 
-pytestmark = pytest.mark.timeout(300)
-# Large enough that an epoch takes about a second: time to do something to it.
-SLOW = ("--data.image-size", "64", "--training.epochs", "6", "--training.best", "loss", "--scale.workers", "2")
+SIX = ("--training.epochs", "6", "--training.best", "loss", "--scale.workers", "2")
 EXACT = ("--model.batch-norm", "false", "--model.dropout", "0", "--optimizer.lr", "0.01", "--schedule.name", "constant")
 
 
@@ -49,7 +47,7 @@ def undisturbed(tmp_path_factory, photos):
 
 
 def arguments(photos: Path) -> list[object]:
-    return ["--data.source", "folder", "--data.path", photos, *SMALL, *EXACT, *SLOW]
+    return ["--data.source", "folder", "--data.path", photos, *SMALL, *EXACT, *SIX]
 
 
 def training_workers(job) -> list[psutil.Process]:
@@ -77,32 +75,31 @@ def test_ray_and_mlflow_are_silent_unless_asked(undisturbed):
     assert [line for line in output.splitlines() if not known.match(line)] == []
 
 
-def test_a_killed_worker_costs_an_epoch_at_most_and_changes_nothing(undisturbed, photos, start, tmp_path):
-    job = start(*arguments(photos), "--summary", "summary.json")
+def test_a_killed_worker_costs_an_epoch_at_most_and_changes_nothing(undisturbed, photos, start, hold, tmp_path):
+    job = start(*arguments(photos), "--summary", "summary.json", **hold.before("epoch-0003").environment)
     job.read_until("epoch 2/6")
     training_workers(job)[0].send_signal(signal.SIGKILL)
+    job.read_until("a worker was lost; training goes on after epoch 2")
+    hold.release()
     assert job.wait() == 0, job.output
-    assert "a worker was lost; training goes on after epoch" in job.output
     summary = summary_of(tmp_path / "summary.json")
     run = client_of(tmp_path).get_run(summary["run_id"])
     assert run.info.status == "FINISHED"
     assert run.data.tags["restarts"] == "1"
-    epochs = [int(number) for number in re.findall(r"^epoch (\d)/6", job.output, re.MULTILINE)]
-    assert sorted(set(epochs)) == [1, 2, 3, 4, 5, 6]
-    assert len(epochs) <= 7  # the epoch in which it died is the only one that may be done again
+    assert re.findall(r"^epoch (\d)/6", job.output, re.MULTILINE) == ["1", "2", "3", "4", "5", "6"]
     folder, expected, _ = undisturbed
     assert losses(tmp_path, summary["run_id"]) == losses(folder, expected["run_id"])
     assert all(torch.equal(value, weights(expected)[name]) for name, value in weights(summary).items())
 
 
-def test_a_run_goes_on_after_the_driver_was_lost(undisturbed, photos, start, call, tmp_path):
-    job = start(*arguments(photos))
+def test_a_run_goes_on_after_the_driver_was_lost(undisturbed, photos, start, call, hold, tmp_path):
+    job = start(*arguments(photos), **hold.before("epoch-0004").environment)
     name = job.read_until("run  ").split()[1]
     job.read_until("epoch 3/6")
     job.kill()
     again = call("train", "--resume", name, "--summary", "summary.json")
-    assert "goes on after epoch" in again.output
-    assert "epoch 1/6" not in again.output
+    assert "goes on after epoch 3" in again.output
+    assert re.findall(r"^epoch (\d)/6", again.output, re.MULTILINE) == ["4", "5", "6"]
     summary = summary_of(tmp_path / "summary.json")
     run = client_of(tmp_path).get_run(summary["run_id"])
     assert (run.info.run_name, run.info.status) == (name, "FINISHED")
@@ -113,9 +110,9 @@ def test_a_run_goes_on_after_the_driver_was_lost(undisturbed, photos, start, cal
 
 
 def test_ctrl_c_ends_the_run_as_killed_and_leaves_no_process(photos, start, tmp_path):
-    job = start(*arguments(photos), "--training.epochs", "500")
+    job = start(*arguments(photos), "--training.epochs", "100000")
     name = job.read_until("run  ").split()[1]
-    job.read_until("epoch   2/500")
+    job.read_until("epoch      2/100000")
     started = job.children()
     os.killpg(job.process.pid, signal.SIGINT)  # as a terminal does it: to the whole group
     assert job.wait() == 130, job.output
@@ -123,7 +120,7 @@ def test_ctrl_c_ends_the_run_as_killed_and_leaves_no_process(photos, start, tmp_
     assert "Traceback" not in job.output
     (run,) = client_of(tmp_path).search_runs(["1"])
     assert run.info.status == "KILLED"
-    assert psutil.wait_procs(started, timeout=30)[1] == []
+    psutil.wait_procs(started)  # to the last
 
 
 def test_more_than_the_machine_has_is_refused_with_the_sum(photos, call):

@@ -1,10 +1,8 @@
 """On real photographs, where there are some (TRAINERS_DATA): what was learnt from ImageNet tells cats from dogs."""
 
-import pytest
 from running import summary_of
 
 
-@pytest.mark.timeout(300)
 def test_the_last_layer_of_a_pretrained_network_is_enough(real_data, call, tmp_path):
     call(
         *("--data.source", "dogs-vs-cats", "--data.path", real_data / "dogs-vs-cats.zip", "--data.image-size", "128"),

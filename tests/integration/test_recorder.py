@@ -16,6 +16,7 @@ from recording import Server, record, run_of, steps, until
 from trainers import tracking
 from trainers.errors import RequestError
 from trainers.tracking import Recorder
+from trainers.tracking.journal import NAME, sent
 
 
 def test_a_run_is_recorded_whole(uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -61,13 +62,21 @@ def test_sqlite_keeps_its_artifacts_beside_itself(tmp_path: Path, monkeypatch: p
 def test_two_first_runs_at_once_share_one_new_store(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from trainers.tracking import Recorder\n"
+        "from trainers.tracking.client import quiet\n"
+        "quiet(); import mlflow\n"
         "folder = Path(sys.argv[2])\n"
+        "print('ready', flush=True); input()\n"
         "recorder = Recorder.start(sys.argv[1], 'pets', lambda run_id: folder / run_id, 'a run', {}, {}, False)\n"
         "assert recorder.finish('FINISHED')\n"
     )
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     command = [sys.executable, "-c", script, uri, str(tmp_path)]
-    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    both = [subprocess.Popen(command, **pipes, text=True) for _ in range(2)]
+    assert [process.stdout.readline() for process in both] == ["ready\n"] * 2
+    for process in both:
+        process.stdin.write("\n")
+        process.stdin.flush()
     for process in both:
         _, errors = process.communicate()
         assert (process.returncode, errors) == (0, ""), "and MLflow says nothing"
@@ -111,7 +120,7 @@ def test_a_resumed_run_is_the_same_run(uri: str, tmp_path: Path) -> None:
     assert run_of(uri, first.run_id).info.status == "FAILED"
 
     second = Recorder.resume(first.run_id, uri, lambda run_id: tmp_path / run_id, system_metrics=False)
-    until(lambda: run_of(uri, first.run_id).info.status == "RUNNING", 30)
+    until(lambda: run_of(uri, first.run_id).info.status == "RUNNING")
     second.log({"train/loss": 0.5}, 1)
     second.finish("FINISHED")
 
@@ -161,10 +170,11 @@ def test_a_run_that_goes_on_cannot_be_replayed(sqlite: str, tmp_path: Path, monk
 def test_system_metrics_are_recorded_and_stop_at_once(
     sqlite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("trainers.tracking.system.SystemMetrics.interval_s", 0.2)
+    monkeypatch.setattr("trainers.tracking.system.SystemMetrics.interval_s", 3600.0)  # after the first
     recorder = record(sqlite, tmp_path, system_metrics=True)
-    until(lambda: "system/cpu_utilization_percentage" in (recorder.folder / "journal.jsonl").read_text(), 30)
+    until(lambda: "system/cpu_utilization_percentage" in (recorder.folder / NAME).read_text())
     assert recorder.finish("FINISHED")
+    recorder._system.join()
 
     assert not caplog.records
     names = run_of(sqlite, recorder.run_id).data.metrics
@@ -177,25 +187,23 @@ def test_a_server_that_dies_costs_training_nothing_and_loses_nothing(
     caplog.set_level(logging.WARNING, "trainers")
     recorder = record(server.uri, tmp_path)
     recorder.log({"train/loss": 1.0}, 0)
-    until(lambda: steps(server.uri, recorder.run_id) == [0], 30)
-    server.kill()
+    until(lambda: sent(recorder.folder) == (recorder.folder / NAME).stat().st_size)
+    server.freeze()
     try:
-        slowest = 0.0
+        # Whoever waited for an answer would wait here for good.
         for step in range(1, 2001):
-            before = time.perf_counter()
             recorder.log({"train/loss": 1.0 / step}, step)
-            slowest = max(slowest, time.perf_counter() - before)
-        # Far from the seconds that a request takes to fail, with room for a busy machine.
-        assert slowest < 0.5
         recorder.tag({"end": "reached"})
+        server.kill()
         assert not recorder.finish("FINISHED", wait_s=1.0)
         assert f"send the rest with: trainers replay {recorder.folder}" in caplog.text
+        recorder._sender.join()  # it may be inside its last request
     finally:
+        server.kill()
         server.start()
 
     assert run_of(server.uri, recorder.run_id).info.status == "RUNNING"
-    # All but, perhaps, the one request of 1,000 records that was being tried again when the server came back.
-    assert tracking.replay(recorder.folder) in (2002, 1002)
+    assert tracking.replay(recorder.folder) == 2002
     assert tracking.replay(recorder.folder) == 0
 
     assert steps(server.uri, recorder.run_id) == list(range(2001))
@@ -212,12 +220,12 @@ def test_a_server_that_comes_back_gets_the_rest_by_itself(
     server.kill()
     try:
         recorder.log({"train/loss": 1.0}, 0)
-        until(lambda: bool(caplog.records), 60)
+        until(lambda: bool(caplog.records))
     finally:
         server.start()
     recorder.log({"train/loss": 0.5}, 1)
 
-    assert recorder.finish("FINISHED", wait_s=60.0)
+    assert recorder.finish("FINISHED", wait_s=500.0)
 
     assert steps(server.uri, recorder.run_id) == [0, 1]
     assert len(caplog.records) == 1, "told once, not at each try"

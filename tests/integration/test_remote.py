@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ports import kept
 from recording import run_of
 from running import Running, clean_environment, ray_cluster, summary_of
 
@@ -60,12 +61,20 @@ def jobs(url) -> Callable[..., subprocess.CompletedProcess]:
     def call(*arguments: object) -> subprocess.CompletedProcess:
         command = [TRAINERS, "jobs", *map(str, arguments), "--on", url]
         environment = clean_environment() | {"RAY_AUTH_TOKEN": TOKEN}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
 
     return call
 
 
-@pytest.mark.timeout(240)
+@pytest.fixture
+def proxy(url) -> Iterator["Proxy"]:
+    """A way to the dashboard that can be cut."""
+    with kept() as (port,):
+        made = Proxy(url, port)
+        yield made
+        made.cut()
+
+
 def test_a_job_trains_on_the_cluster_and_its_summary_comes_back(send, tmp_path):
     job = send("--training.epochs", 1, "--scale.workers", 0, "--summary", tmp_path / "summary.json")
     assert job.wait() == 0, job.output
@@ -100,7 +109,6 @@ def test_a_mistake_is_told_before_anything_is_sent(send):
     assert job.output.startswith("error: model.weights: mine.safetensors is a path of this machine")
 
 
-@pytest.mark.timeout(360)
 def test_a_job_outlives_ctrl_c_is_found_again_and_ends_its_run_when_it_is_stopped(send, jobs, tmp_path):
     command = ("--training.epochs", 100_000, "--scale.workers", 1, "--scale.cpus-per-worker", 1)
     first = send(*command)
@@ -134,21 +142,20 @@ def test_an_unknown_job_is_told_with_one_that_is_near(send, jobs):
     assert re.match(r"error: odd-plan-12345678: no such job at \S+; did you mean odd-plan-\w{8}", told.stderr)
 
 
-def test_the_log_goes_on_where_the_connection_broke(send, url, tmp_path):
+def test_the_log_goes_on_where_the_connection_broke(send, proxy, tmp_path):
     go = tmp_path / "go"
     work = (
         "print('one', 'two', sep=chr(10), flush=True)\n"
         "    while not pathlib.Path(os.environ['GO']).exists(): time.sleep(0.1)\n"
         "    print('three'); raise SystemExit(5)"
     )
-    with Proxy(url) as proxy:
-        job = send("plan", "--pass-env", "GO", work=work, on=proxy.url, GO=str(go))
-        job.read_until("two")
-        proxy.cut()
-        job.read_until("trying again for 120 s")
-        go.touch()
-        proxy.mend()
-        assert job.wait() == 5
+    job = send("plan", "--pass-env", "GO", work=work, on=proxy.url, GO=str(go))
+    job.read_until("two")
+    proxy.cut()
+    job.read_until("trying again for 120 s")
+    go.touch()
+    proxy.mend()
+    assert job.wait() == 5
     own = [line for line in job.output.split() if line in ("one", "two", "three")]
     assert own == ["one", "two", "three"]
     assert "connected again" in job.output
@@ -162,46 +169,46 @@ def test_a_command_of_the_image_runs_without_a_package(url):
 
 
 class Proxy:
-    """A TCP proxy before a dashboard, that can be cut."""
+    """A TCP proxy before a dashboard, on a port that is kept for it, that can be cut.
 
-    def __init__(self, url: str) -> None:
-        host, port = url.removeprefix("http://").split(":")
-        self._target = (host, int(port))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._address = self._listener.getsockname()
-        self.url = f"http://127.0.0.1:{self._address[1]}"
+    Args:
+        url: of the dashboard.
+    """
+
+    def __init__(self, url: str, port: int) -> None:
+        host, _, there = url.removeprefix("http://").partition(":")
+        self._target, self._address = (host, int(there)), ("127.0.0.1", port)
+        self.url = f"http://127.0.0.1:{port}"
         self._open: list[socket.socket] = []
+        self.mend()
 
-    def __enter__(self) -> "Proxy":
-        self._accept()
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self.cut()
-
-    def _accept(self) -> None:
-        threading.Thread(target=self._serve, args=(self._listener,), daemon=True).start()
-
-    def _serve(self, listener: socket.socket) -> None:
+    def _serve(self) -> None:
         with contextlib.suppress(OSError):  # cut
             while True:
-                client, _ = listener.accept()
+                client, _ = self._listener.accept()
                 pair = (client, socket.create_connection(self._target))
                 self._open += pair
                 threading.Thread(target=_pump, args=pair, daemon=True).start()
 
     def cut(self) -> None:
         """Breaks all connections, and refuses new ones."""
-        for one in (self._listener, *self._open):
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+        _close(self._listener)
+        self._serving.join()
+        for one in self._open:
+            _close(one)
         self._open.clear()
 
     def mend(self) -> None:
-        """Takes connections again, on the same port."""
+        """Takes connections, again on the same port."""
         self._listener = socket.create_server(self._address)
-        self._accept()
+        self._serving = threading.Thread(target=self._serve, daemon=True)
+        self._serving.start()
+
+
+def _close(one: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    one.close()
 
 
 def _pump(client: socket.socket, server: socket.socket) -> None:

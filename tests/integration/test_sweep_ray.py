@@ -1,11 +1,15 @@
 """Sweeps on a real local Ray of two cores: trials share processes, fail alone, have workers, go on where they were."""
 
 import shutil
+import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
+from running import Hold
 
 from trainers.cluster import Resources
 from trainers.cluster.runtime import LOCAL_SETTINGS, QUIET_SETTINGS, SETTINGS
@@ -15,15 +19,28 @@ from trainers.events import EpochDone, Restored, TrialEnded, TrialStarted, Trial
 from trainers.experiment import Experiment
 from trainers.search import best_row, score_of
 
-pytestmark = pytest.mark.timeout(180)
 ONE = Resources(1, 1, gpu=False)
 
 
 @pytest.fixture(scope="module")
-def sweep_on_ray():
+def holding(tmp_path_factory) -> Hold:
+    """Holds up all trials of this module."""
+    return Hold(tmp_path_factory.mktemp("hold"))
+
+
+@pytest.fixture
+def hold(holding) -> Iterator[Hold]:
+    """The same; at the test's end all go on."""
+    yield holding
+    holding.release()
+
+
+@pytest.fixture(scope="module")
+def sweep_on_ray(holding):
     """The function, where a Ray of exactly two cores is up."""
+    own = {"OMP_NUM_THREADS": "1", **holding.environment}
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (SETTINGS | QUIET_SETTINGS | LOCAL_SETTINGS | {"OMP_NUM_THREADS": "1"}).items():
+        for name, value in (SETTINGS | QUIET_SETTINGS | LOCAL_SETTINGS | own).items():
             patch.setenv(name, value)
         import ray
 
@@ -50,9 +67,9 @@ def make(folder: Path, *, known=None, epochs=3, batch=64, grid=None, **search) -
 
 
 class Heard:
-    """What a sweep told; `while_running` is called at the end of each trial's epochs."""
+    """What a sweep told; `when_started` is called for each trial, `while_running` at the end of each of its epochs."""
 
-    def __init__(self, events, while_running=lambda told: None) -> None:
+    def __init__(self, events, while_running=lambda told: None, when_started=lambda number: None) -> None:
         self.started, self.ended, self.restored = [], {}, {}
         self.rows: dict[int, dict[int, dict[str, float]]] = {}
         for event in events:
@@ -60,6 +77,7 @@ class Heard:
                 case TrialStarted(number, options):
                     assert number not in self.ended
                     self.started.append((number, options))
+                    when_started(number)
                 case TrialEnded(number, state, cause):
                     assert number not in self.ended
                     self.ended[number] = (state, cause)
@@ -88,10 +106,22 @@ def _title(process: psutil.Process) -> str:
         return ""
 
 
-def test_trials_share_two_processes_and_one_that_diverges_fails_alone(sweep_on_ray, tmp_path):
+def test_trials_share_two_processes_and_one_that_diverges_fails_alone(sweep_on_ray, hold, tmp_path):
     pids = set()
+    hold.before("epoch-0001")
+
+    def wait_for_the_second(number: int) -> None:
+        if number == 1:
+            while len(trial_processes()) < 2:
+                time.sleep(0.1)
+            hold.release()
+
     sweep = make(tmp_path, grid=[0.01, 1e30, 0.3, 0.5])
-    heard = Heard(sweep_on_ray(sweep, ONE, 2), lambda _: pids.update(process.pid for process in trial_processes()))
+    heard = Heard(
+        sweep_on_ray(sweep, ONE, 2),
+        lambda _: pids.update(process.pid for process in trial_processes()),
+        wait_for_the_second,
+    )
     assert [number for number, _ in sorted(heard.started)] == [0, 1, 2, 3]
     assert dict(heard.started)[2] == {"optimizer.lr": 0.3}
     assert Counter(state for state, _ in heard.ended.values()) == {"finished": 3, "failed": 1}
@@ -143,28 +173,31 @@ def test_a_sweep_of_which_all_has_ended_starts_nothing(sweep_on_ray, tmp_path):
     assert list(sweep_on_ray(make(tmp_path, known=known), ONE, 2)) == []
 
 
-def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(sweep_on_ray, tmp_path):
-    killed = []
+def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(sweep_on_ray, hold, tmp_path):
+    hold.before("epoch-0003")
 
     def kill(told: TrialTold) -> None:
-        if not killed:
+        if told.event.row["epoch"] == 2:
             (process,) = trial_processes()
-            killed.append(process.pid)
             process.kill()
+            process.wait()
+            hold.release()
 
-    heard = Heard(sweep_on_ray(make(tmp_path, grid=[0.01], epochs=4, batch=2), ONE, 1), kill)
-    assert killed
+    heard = Heard(sweep_on_ray(make(tmp_path, grid=[0.01], epochs=4), ONE, 1), kill)
     assert heard.started == [(0, {"optimizer.lr": 0.01})]
     assert heard.ended == {0: ("finished", "")}
-    assert heard.restored[0][0] == 0
-    assert heard.restored[0][1] >= 1
+    assert heard.restored == {0: [0, 2]}
     assert sorted(heard.rows[0]) == [1, 2, 3, 4]
 
 
-def test_the_time_limit_stops_what_runs(sweep_on_ray, tmp_path):
-    heard = Heard(sweep_on_ray(make(tmp_path, grid=[0.01], epochs=100_000, minutes=0.1), ONE, 1))
-    assert set(heard.ended) == {number for number, _ in heard.started}
-    assert all(end == ("stopped", "the time is over (search.minutes 0.1)") for end in heard.ended.values())
+def test_the_time_limit_stops_what_runs(sweep_on_ray, tmp_path, monkeypatch):
+    skipped = []
+    later = SimpleNamespace(time=lambda: time.time() + sum(skipped))
+    monkeypatch.setattr("ray.tune.stopper.timeout.time", later)  # of Ray Tune's own clock
+    sweep = make(tmp_path, grid=[0.01], epochs=100_000, minutes=1000)
+    heard = Heard(sweep_on_ray(sweep, ONE, 1), lambda _: skipped.append(60_000))
+    assert heard.started == [(0, {"optimizer.lr": 0.01})]
+    assert heard.ended == {0: ("stopped", "the time is over (search.minutes 1000.0)")}
 
 
 def test_trials_of_two_workers_run_where_there_are_two_cores_and_end_when_stopped(sweep_on_ray, tmp_path):

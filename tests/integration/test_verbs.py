@@ -11,7 +11,6 @@ from running import JOBS, run_here, summary_of
 
 from trainers import config
 
-pytestmark = pytest.mark.timeout(120)
 QUICK = ("--scale.workers", 0, "--scale.cpus-per-worker", 1, "--tracking.system-metrics", "false")
 DIGITS = ("--training.batch-size", 32)
 

@@ -15,7 +15,6 @@ from tiny import Tiny
 
 from trainers import config
 
-pytestmark = pytest.mark.timeout(120)
 EPOCHS = 2
 QUICK = ("--scale.workers", 0, "--scale.cpus-per-worker", 1, "--tracking.system-metrics", "false")
 # Networks that know nothing, on smaller images than the recipe's.

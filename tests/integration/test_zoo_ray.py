@@ -9,7 +9,6 @@ import pytest
 from running import Running, ray_cluster, summary_of
 from tiny import Tiny
 
-pytestmark = pytest.mark.timeout(180)
 TWO = ("--scale.workers", 2, "--tracking.system-metrics", "false")
 SHORT = ("--training.epochs", 2)
 PETS = ("--model.weights", "none", "--model.name", "resnet18", "--data.image-size", 32, "--training.batch-size", 16)

@@ -7,7 +7,11 @@ import pytest
 import torch
 from s3server import S3, emptied, moto
 
-torch.set_num_threads(1)
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    """Whatever a job has set that another module ran in this process."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

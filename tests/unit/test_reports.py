@@ -19,7 +19,11 @@ from trainers.reports import (
     draw_tiles,
 )
 
-pytestmark = pytest.mark.filterwarnings("error")  # matplotlib's warnings too: they mean an unreadable picture
+pytestmark = pytest.mark.filterwarnings(
+    "error",  # matplotlib's warnings too: they mean an unreadable picture
+    "ignore::ResourceWarning",  # of what another test has left, and is only now collected
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
 
 CATS_DOGS = ["cat", "dog"]
 

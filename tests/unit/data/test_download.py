@@ -6,6 +6,7 @@ import shutil
 import socket
 import tarfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -203,9 +204,12 @@ def test_a_download_draws_no_bar(asked, tmp_path, capfd):
 
 
 def test_two_at_once_download_once(asked, tmp_path):
-    threads = [threading.Thread(target=list_source, args=(Data(source="mnist"), tmp_path)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    all_ready = threading.Barrier(3)
+
+    def get(_):
+        all_ready.wait()
+        return list_source(Data(source="mnist"), tmp_path)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert len(list(pool.map(get, range(3)))) == 3
     assert len(asked) == 4

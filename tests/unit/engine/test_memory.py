@@ -11,8 +11,6 @@ from torch.multiprocessing import ProcessRaisedException
 
 SHARE = BATCH // 2
 
-pytestmark = pytest.mark.timeout(300)  # two processes import torch, three times
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -160,15 +160,16 @@ def test_pushes_that_are_wanted_meanwhile_become_one(s3, run, monkeypatch):
     def push(self):
         pushes.append(1)
         began.set()
-        assert go_on.wait(30)
+        go_on.wait()
 
     monkeypatch.setattr(Mirror, "push", push)
     run.push_soon()
-    assert began.wait(30)
+    began.wait()
+    pushing = run._thread
     for _ in range(5):
         run.push_soon()
     go_on.set()
-    run._thread.join()
+    pushing.join()
     assert len(pushes) == 2
 
 
