@@ -26,8 +26,8 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP) ## train the main job on drawn cats and dogs, with two workers, and register the best weights
 	@$(BIN)/python jobs/catsdogs.py train --scale.workers 2
 
-test: $(STAMP) ## all tests
-	@$(BIN)/python -m pytest
+test: $(STAMP) ## all tests (ORDER=random: in an order of its own, which its first lines name)
+	@$(BIN)/python -m pytest $(if $(filter random,$(ORDER)),-p randomly)
 
 check: $(STAMP) ## ruff, ruff format, mypy --strict
 	@$(BIN)/ruff check .
