@@ -95,7 +95,7 @@ class Heard:
 
 def trial_processes() -> list[psutil.Process]:
     """Those in which trials run."""
-    titles = ("ray::Trial", "ray::ResourceTrainable")  # between two epochs, and in one
+    titles = ("ray::TrialProcess", "ray::ResourceTrainable")  # between two epochs, and in one
     return [process for process in psutil.Process().children(recursive=True) if _title(process).startswith(titles)]
 
 

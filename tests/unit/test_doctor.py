@@ -16,12 +16,17 @@ from trainers import config
 from trainers.cluster import Answer
 from trainers.doctor import checks as look
 from trainers.doctor import report as verb
-from trainers.doctor.checks import GIB, Row
+from trainers.doctor.checks import GIB, Finding
 from trainers.doctor.report import compared, doctor, table
 from trainers.errors import RequestError, WorkError
 
 NOW = 1_800_000_000
-OURS = [Row("Python", "3.11.2"), Row("Ray", "2.60.0"), Row("trainers", "0.1.0"), Row("clock", "as that of it")]
+OURS = [
+    Finding("Python", "3.11.2"),
+    Finding("Ray", "2.60.0"),
+    Finding("trainers", "0.1.0"),
+    Finding("clock", "as that of it"),
+]
 
 
 def call(storage, **arguments) -> int:
@@ -44,7 +49,7 @@ def test_shared_memory_as_docker_has_it_is_too_small(size, found, problem):
 
 
 def test_a_full_disk_is_a_problem(tmp_path):
-    assert look.disk(tmp_path, 50 * GIB) == Row("disk", f"50 GiB free in {tmp_path}")
+    assert look.disk(tmp_path, 50 * GIB) == Finding("disk", f"50 GiB free in {tmp_path}")
     assert look.disk(tmp_path, GIB).problem == "less than 5 GiB for packs"
 
 
@@ -198,12 +203,12 @@ def test_only_servers_that_a_job_would_talk_to_are_asked_for_the_time(tmp_path, 
     ],
 )
 def test_versions_must_agree_as_far_as_it_matters(name, theirs, problem):
-    (row,) = compared(OURS, [Row(name, theirs)])
+    (row,) = compared(OURS, [Finding(name, theirs)])
     assert row.problem == problem
 
 
 def test_the_table_shows_problems_below_their_rows():
-    rows = [Row("Ray", "2.60.0"), Row("storage", "runs", "storage.path: cannot be written", "give another")]
+    rows = [Finding("Ray", "2.60.0"), Finding("storage", "runs", "storage.path: cannot be written", "give another")]
     assert table(rows, None) == [
         "ok       Ray      2.60.0",
         "problem  storage  runs",
@@ -213,8 +218,8 @@ def test_the_table_shows_problems_below_their_rows():
 
 
 def test_the_table_of_two_machines_has_two_columns():
-    theirs = [Row("Ray", "2.61.0", "not 2.60.0, as here", "install it"), Row("token", "Ray asks for it")]
-    assert table([Row("Ray", "2.60.0")], theirs) == [
+    theirs = [Finding("Ray", "2.61.0", "not 2.60.0, as here", "install it"), Finding("token", "Ray asks for it")]
+    assert table([Finding("Ray", "2.60.0")], theirs) == [
         "                here    there",
         "problem  Ray    2.60.0  2.61.0",
         "                        there: not 2.60.0, as here",
@@ -226,15 +231,15 @@ def test_the_table_of_two_machines_has_two_columns():
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (Answer("10.0.0.3", ""), Row("node 10.0.0.3", "")),
-        (Answer("10.0.0.3", "", [Row("GPUs", "none")]), Row("node 10.0.0.3", "GPUs none")),
+        (Answer("10.0.0.3", ""), Finding("node 10.0.0.3", "")),
+        (Answer("10.0.0.3", "", [Finding("GPUs", "none")]), Finding("node 10.0.0.3", "GPUs none")),
         (
-            Answer("10.0.0.3", "torch: has 1; use the same", [Row("GPUs", "none")]),
-            Row("node 10.0.0.3", "GPUs none", "torch: has 1", "use the same"),
+            Answer("10.0.0.3", "torch: has 1; use the same", [Finding("GPUs", "none")]),
+            Finding("node 10.0.0.3", "GPUs none", "torch: has 1", "use the same"),
         ),
         (
-            Answer("10.0.0.3", "", [Row("/dev/shm", "64 MiB", "too small", "--shm-size")]),
-            Row("node 10.0.0.3", "/dev/shm 64 MiB", "too small", "--shm-size"),
+            Answer("10.0.0.3", "", [Finding("/dev/shm", "64 MiB", "too small", "--shm-size")]),
+            Finding("node 10.0.0.3", "/dev/shm 64 MiB", "too small", "--shm-size"),
         ),
     ],
 )

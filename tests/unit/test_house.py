@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -118,6 +119,12 @@ def test_no_files_import_each_other():
 def test_every_room_has_its_place():
     rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert rooms - {"__init__"} == GROUND | set(MAY_IMPORT)
+
+
+def test_no_two_classes_share_a_name():
+    files = [path.read_text() for path in PACKAGE.rglob("*.py")]
+    names = Counter(node.name for text in files for node in ast.parse(text).body if isinstance(node, ast.ClassDef))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_nothing_private_of_ray_or_mlflow_is_used():

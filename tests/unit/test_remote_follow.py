@@ -16,7 +16,7 @@ from trainers.remote import client as remote_client
 from trainers.remote import follow as remote_follow
 from trainers.remote import jobs as remote
 from trainers.remote.client import Client, Unreachable
-from trainers.remote.jobs import Job, Log, Target, Work
+from trainers.remote.jobs import JobLog, SubmittedJob, Target, Work
 
 ID = "cats-train-1"
 HEAD = (
@@ -117,12 +117,12 @@ async def client_of(dashboard: Dashboard, token: str | None = "token", scheme: s
         yield client
 
 
-def follow(dashboard: Dashboard) -> tuple[Job, Log, str, list[str]]:
+def follow(dashboard: Dashboard) -> tuple[SubmittedJob, JobLog, str, list[str]]:
     """The job at its end, its log, what was written of it, and what was told besides."""
     written, told = [], []
-    log = Log(ID, written.append)
+    log = JobLog(ID, written.append)
 
-    async def work() -> Job:
+    async def work() -> SubmittedJob:
         async with client_of(dashboard) as client:
             return await remote_follow.follow(client, ID, log, told.append)
 
@@ -184,7 +184,7 @@ def test_a_log_that_went_away_with_its_machine_ends_the_following():
 
 
 def exit_code(status: str, code: int | None, message: str = "") -> int:
-    return remote._exit_code(Job(ID, status, "python", message, 1.0, 2.0, code))
+    return remote._exit_code(SubmittedJob(ID, status, "python", message, 1.0, 2.0, code))
 
 
 def test_the_exit_code_is_the_commands():

@@ -5,7 +5,7 @@ from collections import deque
 import pytest
 
 from trainers.cluster import trial as module
-from trainers.cluster.trial import CAUSE, EPOCH, OVER, Trial
+from trainers.cluster.trial import CAUSE, EPOCH, OVER, TrialProcess
 from trainers.errors import WorkError
 from trainers.events import EpochDone
 
@@ -25,7 +25,7 @@ def make_trial(monkeypatch):
             yield EpochDone({"epoch": 2.0}, "")
             finish()
 
-        trial = object.__new__(Trial)
+        trial = object.__new__(TrialProcess)
         trial._number, trial._epochs, trial._queue, trial._events = 0, 2, Told(), events()
         trial._history, trial._again, trial._waited = [], deque(), False
         trial._sweep, trial._resources = None, type("Resources", (), {"gpu": False, "workers": 1})()

@@ -11,7 +11,7 @@ from trainers.errors import RequestError
 from trainers.summary import check_place
 
 if TYPE_CHECKING:
-    from trainers.remote.client import Job
+    from trainers.remote.client import SubmittedJob
 
 ABOUT = "what runs on a cluster: list it, follow it, stop it"
 CLUSTER = "RAY_API_SERVER_ADDRESS, or http://127.0.0.1:8265"
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     return send.follow(where, where.find(tell), arguments.id, arguments.summary, tell)
 
 
-def _show(jobs: "list[Job]", url: str) -> None:
+def _show(jobs: "list[SubmittedJob]", url: str) -> None:
     """A table of jobs, the oldest first."""
     if not jobs:
         tell(f"no job was submitted to {url}")
@@ -60,7 +60,7 @@ def _show(jobs: "list[Job]", url: str) -> None:
     print("\n".join(aligned(rows)))  # noqa: T201
 
 
-def _row(job: "Job") -> tuple[str, ...]:
+def _row(job: "SubmittedJob") -> tuple[str, ...]:
     started = "" if job.started is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.started))
     seconds = "" if job.seconds is None else f"{job.seconds:.0f}"
     command = " ".join(job.entrypoint.split())

@@ -31,7 +31,7 @@ NUMBER = "number"  # the file in a checkpoint that says whose it is
 log = logging.getLogger("trainers")
 
 
-class Trial(Trainable):
+class TrialProcess(Trainable):
     """Runs trial after trial in one process, which has imported everything when the second begins."""
 
     def setup(self, config: dict[str, Any], **shared: Any) -> None:

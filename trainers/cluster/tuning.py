@@ -32,7 +32,7 @@ from trainers.cluster.resources import Resources
 from trainers.cluster.schedulers import scheduler_of
 from trainers.cluster.searcher import Numbers
 from trainers.cluster.sweep import Sweep
-from trainers.cluster.trial import CAUSE, OVER, Trial
+from trainers.cluster.trial import CAUSE, OVER, TrialProcess
 from trainers.errors import WorkError
 from trainers.events import SweepEvent, TrialEnded, TrialStarted
 from trainers.storage import Mirror, on_s3
@@ -119,7 +119,7 @@ def _tuner(sweep: Sweep, resources: Resources, concurrent: int, searcher: Number
     experiment, search = sweep.experiment, sweep.experiment.search
     if experiment.log.level != "debug":
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # trials tell of their failures themselves
-    trainable = with_parameters(Trial, sweep=replace(sweep, known={}), resources=resources, queue=teller.queue)
+    trainable = with_parameters(TrialProcess, sweep=replace(sweep, known={}), resources=resources, queue=teller.queue)
     given: dict[str, Any] = {"search_alg": searcher, "num_samples": len(searcher), "max_concurrent_trials": concurrent}
     space: dict[str, Any] = {}
     if search.scheduler == "pbt":  # which takes no searcher, and has all trials under way, by turns

@@ -29,7 +29,7 @@ MOST_SKEW = 60.0  # seconds; S3 refuses requests that are 15 minutes off
 
 
 @dataclass(frozen=True)
-class Row:
+class Finding:
     """A line of the table: what was looked at and found; if something is wrong, what, and how to mend it."""
 
     name: str
@@ -38,17 +38,19 @@ class Row:
     fix: str = ""
 
 
-def versions() -> Iterator[Row]:
+def versions() -> Iterator[Finding]:
     """Python and the packages that a job needs."""
-    yield Row("Python", platform.python_version())
+    yield Finding("Python", platform.python_version())
     for name, package in PACKAGES.items():
         try:
-            yield Row(name, version(package))
+            yield Finding(name, version(package))
         except PackageNotFoundError:
-            yield Row(name, "", "is not installed", "install the project's dependencies (make setup), or use its image")
+            yield Finding(
+                name, "", "is not installed", "install the project's dependencies (make setup), or use its image"
+            )
 
 
-def machine(options: Storage) -> list[Row]:
+def machine(options: Storage) -> list[Finding]:
     """This machine's memory, shared memory, GPUs, and the disk on which packs are kept."""
     rows = [memory(), *shared_memory(_size_of("/dev/shm")), gpus()]
     with suppress(RequestError):  # told by the row of storage
@@ -57,7 +59,7 @@ def machine(options: Storage) -> list[Row]:
     return rows
 
 
-def memory() -> Row:
+def memory() -> Finding:
     """What this process may use of the machine's memory."""
     import torch
 
@@ -67,55 +69,57 @@ def memory() -> Row:
     free = min(all_of_it, psutil.virtual_memory().available)
     found = f"{free / GIB:.1f} of {all_of_it / GIB:.1f} GiB free"
     if free >= LEAST_MEMORY:
-        return Row("memory", found)
-    return Row("memory", found, "too little to start a worker", "end other programs, or raise the container's limit")
+        return Finding("memory", found)
+    return Finding(
+        "memory", found, "too little to start a worker", "end other programs, or raise the container's limit"
+    )
 
 
-def shared_memory(size: int | None) -> Iterator[Row]:
+def shared_memory(size: int | None) -> Iterator[Finding]:
     """The size in bytes of /dev/shm, which Ray and NCCL use between processes; None: there is none, as on macOS."""
     if size is None:
         return
     found = f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / 2**20:.0f} MiB"
     if size >= LEAST_SHM:
-        yield Row("/dev/shm", found)
+        yield Finding("/dev/shm", found)
     else:
         fix = "docker run --shm-size=2g; Compose: shm_size; Kubernetes: an emptyDir with medium Memory there"
-        yield Row("/dev/shm", found, "too small for several workers", fix)
+        yield Finding("/dev/shm", found, "too small for several workers", fix)
 
 
-def disk(folder: Path, free: int) -> Row:
+def disk(folder: Path, free: int) -> Finding:
     """Room for packs and what is fetched, in bytes."""
     found = f"{free / GIB:.0f} GiB free in {folder}"
     if free >= LEAST_DISK:
-        return Row("disk", found)
-    return Row(
+        return Finding("disk", found)
+    return Finding(
         "disk", found, f"less than {LEAST_DISK // GIB} GiB for packs", "make room, or set storage.path or .cache"
     )
 
 
-def gpus() -> Row:
+def gpus() -> Finding:
     """GPUs, and whether PyTorch can use those that the driver sees; none is fine."""
     import torch
 
     seen, driver = _driver()
     if torch.cuda.is_available():
         names = sorted({torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())})
-        return Row(
+        return Finding(
             "GPUs", f"{torch.cuda.device_count()} × {', '.join(names)}, driver {driver}, CUDA {torch.version.cuda}"
         )
     if not seen:
-        return Row("GPUs", "none")
+        return Finding("GPUs", "none")
     found = f"{seen}, driver {driver}"
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # as Ray does it for tasks that ask for none
-        return Row("GPUs", f"{found}, hidden from this process")
+        return Finding("GPUs", f"{found}, hidden from this process")
     if torch.version.cuda is None:
         fix = "install the PyTorch with CUDA (an image built without TORCH_INDEX has it)"
     else:
         fix = f"install a driver for CUDA {torch.version.cuda}"
-    return Row("GPUs", found, "PyTorch cannot use them", fix)
+    return Finding("GPUs", found, "PyTorch cannot use them", fix)
 
 
-def storage(options: Storage) -> Row:
+def storage(options: Storage) -> Finding:
     """`storage.path`, written, read and removed."""
 
     def use() -> str:
@@ -127,7 +131,7 @@ def storage(options: Storage) -> Row:
     return _tried("storage", options.path, use)
 
 
-def tracking(experiment: Experiment) -> Row:
+def tracking(experiment: Experiment) -> Finding:
     """MLflow: reached, logged in, its schema current."""
     from trainers.tracking import check_lasting, connect, shown, tracking_uri
     from trainers.tracking.client import sqlite_file
@@ -144,7 +148,7 @@ def tracking(experiment: Experiment) -> Row:
     return _tried("tracking", "", use)
 
 
-def clock(skews: Mapping[str, float | None]) -> Row:
+def clock(skews: Mapping[str, float | None]) -> Finding:
     """This machine's clock against those of servers.
 
     Args:
@@ -152,12 +156,12 @@ def clock(skews: Mapping[str, float | None]) -> Row:
     """
     known = {url: skew for url, skew in skews.items() if skew is not None}
     if not known:
-        return Row("clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
+        return Finding("clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
     url, skew = max(known.items(), key=lambda item: abs(item[1]))
     if abs(skew) <= MOST_SKEW:
-        return Row("clock", f"as that of {', '.join(known)}")
+        return Finding("clock", f"as that of {', '.join(known)}")
     found = f"{abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} {url}"
-    return Row("clock", found, "S3 refuses requests that are 15 minutes off", "set the clock, best by NTP")
+    return Finding("clock", found, "S3 refuses requests that are 15 minutes off", "set the clock, best by NTP")
 
 
 def ahead(url: str) -> float | None:
@@ -184,13 +188,13 @@ def servers(experiment: Experiment) -> Sequence[str]:
     return [shown(uri)] * uri.startswith("http") + [s3] * on_s3(experiment.storage)
 
 
-def _tried(name: str, what: str, use: Callable[[], str]) -> Row:
+def _tried(name: str, what: str, use: Callable[[], str]) -> Finding:
     """The row of something that is used as a job would use it; a refusal ends in what to do."""
     try:
-        return Row(name, use())
+        return Finding(name, use())
     except RequestError as error:
         problem, _, fix = str(error).partition("; ")
-        return Row(name, what, problem, fix or "see docs/doctor.md")
+        return Finding(name, what, problem, fix or "see docs/doctor.md")
 
 
 def _size_of(path: str) -> int | None:

@@ -10,7 +10,7 @@ from trainers import config
 from trainers.cluster import Answer, Runtime, ask_nodes, joined_cluster
 from trainers.display import aligned
 from trainers.doctor import checks as look
-from trainers.doctor.checks import Row
+from trainers.doctor.checks import Finding
 from trainers.errors import RequestError, WorkError
 from trainers.experiment import Experiment
 from trainers.remote.jobs import Target, run_there
@@ -48,7 +48,7 @@ def doctor(storage: str | None, *, as_json: bool, on: str | None, token: str | N
     return 0 if ok else 1
 
 
-def compared(here: Sequence[Row], there: Sequence[Row]) -> list[Row]:
+def compared(here: Sequence[Finding], there: Sequence[Finding]) -> list[Finding]:
     """The rows of a cluster; versions that should be those of this machine and are not are problems."""
     ours, rows = {row.name: row.found for row in here}, []
     for row in there:
@@ -59,19 +59,19 @@ def compared(here: Sequence[Row], there: Sequence[Row]) -> list[Row]:
     return rows
 
 
-def table(here: Sequence[Row], there: Sequence[Row] | None) -> list[str]:
+def table(here: Sequence[Finding], there: Sequence[Finding] | None) -> list[str]:
     """The rows in lines, each problem below its row; where two machines were asked, what both say."""
     if there is None:
         return aligned(line for row in here for line in _lines([""], [row], [row.found]))
     ours = {row.name: row for row in here}
     lines = [["", "", "here", "there"]]
     for row in there:
-        own = ours.get(row.name, Row(row.name, ""))
+        own = ours.get(row.name, Finding(row.name, ""))
         lines += _lines(["there: ", "here: "], [row, own], [own.found, row.found])
     return aligned(lines)
 
 
-def _lines(sides: Sequence[str], rows: Sequence[Row], found: Sequence[str]) -> list[list[str]]:
+def _lines(sides: Sequence[str], rows: Sequence[Finding], found: Sequence[str]) -> list[list[str]]:
     """A line of the table, and below its last column what is wrong on each side."""
     mark = "problem" if any(row.problem for row in rows) else f"{'ok':7}"
     lines = [[mark, rows[0].name, *found]]
@@ -81,7 +81,7 @@ def _lines(sides: Sequence[str], rows: Sequence[Row], found: Sequence[str]) -> l
     return lines
 
 
-def _rows(experiment: Experiment) -> list[Row]:
+def _rows(experiment: Experiment) -> list[Finding]:
     rows = [
         *look.versions(),
         *look.machine(experiment.storage),
@@ -92,42 +92,44 @@ def _rows(experiment: Experiment) -> list[Row]:
     return rows + (_cluster(experiment) if os.environ.get("RAY_ADDRESS") else [])
 
 
-def _cluster(experiment: Experiment) -> list[Row]:
+def _cluster(experiment: Experiment) -> list[Finding]:
     """The cluster that this process belongs to, and each of its nodes if there are several."""
     runtime = Runtime(None, verbose=False)
     try:
         runtime.wait()
-        rows = [Row("cluster", str(joined_cluster())), _token()]
+        rows = [Finding("cluster", str(joined_cluster())), _token()]
         return rows + [_node(answer) for answer in ask_nodes(experiment.storage, also=look.machine)]
     except RequestError as error:
-        return [Row("cluster", os.environ["RAY_ADDRESS"], str(error), "look at the head's log")]
+        return [Finding("cluster", os.environ["RAY_ADDRESS"], str(error), "look at the head's log")]
     finally:
         runtime.stop()
 
 
-def _node(answer: Answer) -> Row:
+def _node(answer: Answer) -> Finding:
     """What a node says of itself, in a row; of several problems the first."""
-    rows: list[Row] = answer.more or []
+    rows: list[Finding] = answer.more or []
     problem, _, fix = answer.complaint.partition("; ")
-    bad = [Row("", "", problem, fix)] * bool(problem) + [row for row in rows if row.problem]
+    bad = [Finding("", "", problem, fix)] * bool(problem) + [row for row in rows if row.problem]
     found = ", ".join(f"{row.name} {row.found}" for row in rows)
-    return replace(bad[0], name=f"node {answer.node}", found=found) if bad else Row(f"node {answer.node}", found)
+    return replace(bad[0], name=f"node {answer.node}", found=found) if bad else Finding(f"node {answer.node}", found)
 
 
-def _token() -> Row:
+def _token() -> Finding:
     if os.environ.get("RAY_AUTH_MODE") == "token":
-        return Row("token", "Ray asks for it")
+        return Finding("token", "Ray asks for it")
     problem = "whoever reaches the cluster's ports can run anything on it"
-    return Row("token", "Ray asks for none", problem, "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN for all of its nodes")
+    return Finding(
+        "token", "Ray asks for none", problem, "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN for all of its nodes"
+    )
 
 
-def _rows_there(storage: str | None, target: Target, pass_env: Sequence[str]) -> list[Row]:
+def _rows_there(storage: str | None, target: Target, pass_env: Sequence[str]) -> list[Finding]:
     """What the doctor of a cluster's head says."""
     argv = ["trainers", "doctor", "--json", *(["--storage", storage] if storage else [])]
     code, output = run_there(target, argv, environment(pass_env).values)
     said = [line for line in output.splitlines() if line.strip()]
     try:
-        return [Row(**row) for row in json.loads(said[-1])["here"]]
+        return [Finding(**row) for row in json.loads(said[-1])["here"]]
     except (IndexError, ValueError, KeyError, TypeError):
         last = said[-1] if said else "it says nothing"
         raise WorkError(f"--on {target.url}: `trainers doctor` failed there with exit code {code}: {last}") from None

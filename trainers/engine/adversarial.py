@@ -16,10 +16,10 @@ from trainers.engine.learner import Learner, Part
 from trainers.engine.micro_batch import AutoMicroBatch
 from trainers.engine.optim import make_optimizer
 from trainers.engine.rollback import rehearsal
-from trainers.engine.schedule import Schedule
+from trainers.engine.schedule import LrSchedule
 from trainers.engine.world import distribute
 from trainers.experiment import Experiment
-from trainers.models import Built, Gan, parameter_groups_of
+from trainers.models import Built, GanNetworks, parameter_groups_of
 from trainers.tasks import COUNTS, AdversarialLoss, Classifier, GanEvaluator, generate, noise
 
 PICTURES = 64
@@ -49,7 +49,7 @@ class Adversarial(Learner):
         super().__init__(options, batches, micro_batch)
         self.classifier = classifier
         self.loss = AdversarialLoss(options.loss, options.training.label_smoothing)
-        self.gan = cast("Gan", built.module.to(self.world.device))
+        self.gan = cast("GanNetworks", built.module.to(self.world.device))
         self.module = self.gan
         self.networks = {"generator": self.gan.generator, "discriminator": self.gan.discriminator}
         self._distribute()
@@ -60,7 +60,7 @@ class Adversarial(Learner):
             for name, rate in rates.items()
         }
         self.schedules = {
-            name: Schedule(options.schedule, optimizer, epochs=options.training.epochs, steps=self.steps)
+            name: LrSchedule(options.schedule, optimizer, epochs=options.training.epochs, steps=self.steps)
             for name, optimizer in self.optimizers.items()
         }
         self._judges: dict[bytes, GanEvaluator] = {}

@@ -20,7 +20,7 @@ from trainers import experiment as schema
 BY_STEP = ("cosine", "one-cycle")
 
 
-class Schedule:
+class LrSchedule:
     """Moves the rates of all parameter groups, by the step or by the epoch as the schedule has it.
 
     Args:

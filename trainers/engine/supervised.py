@@ -14,7 +14,7 @@ from trainers.engine.learner import Learner, Part
 from trainers.engine.micro_batch import AutoMicroBatch
 from trainers.engine.optim import make_optimizer
 from trainers.engine.rollback import rehearsal
-from trainers.engine.schedule import Schedule
+from trainers.engine.schedule import LrSchedule
 from trainers.engine.world import distribute
 from trainers.experiment import Experiment
 from trainers.models import Built, freeze, parameter_groups, stage_at, train_mode
@@ -156,7 +156,7 @@ class Supervised(Learner):
         total = options.training.epochs
         begins = [0, *(min(epoch - 1, total) for epoch in options.model.unfreeze), total]
         epochs = max(1, begins[stage + 1] - begins[stage])
-        self.schedule = Schedule(options.schedule, self.optimizer, epochs=epochs, steps=self.steps)
+        self.schedule = LrSchedule(options.schedule, self.optimizer, epochs=epochs, steps=self.steps)
 
     def _distribute(self) -> None:
         self.model: nn.Module = self.module  # the old wrapper's hooks go before the new one's come

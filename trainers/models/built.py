@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from trainers.models.gan import Gan
+from trainers.models.gan import GanNetworks
 
 # A network of so few parts, such as VGG's `features` and `classifier`, keeps its layers inside them.
 FEW_PARTS = 3
@@ -37,7 +37,7 @@ def layer_groups(network: nn.Module) -> Groups:
     layer belongs to the group before it. A GAN has two, its generator and its discriminator.
     """
     parts = _with_parameters("", network)
-    if len(parts) <= FEW_PARTS and not isinstance(network, Gan):
+    if len(parts) <= FEW_PARTS and not isinstance(network, GanNetworks):
         parts = [
             inner
             for name, part in parts

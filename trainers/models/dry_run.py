@@ -12,7 +12,7 @@ from trainers.errors import RequestError
 from trainers.experiment import Experiment
 from trainers.models.build import build
 from trainers.models.built import Built, group_of
-from trainers.models.gan import Gan
+from trainers.models.gan import GanNetworks
 from trainers.models.size import Layer, Size
 
 
@@ -92,7 +92,7 @@ class _Trace:
 
 def _try(module: nn.Module, shape: Shape) -> torch.Tensor:
     result: torch.Tensor
-    if isinstance(module, Gan):
+    if isinstance(module, GanNetworks):
         images = module(torch.zeros(1, module.latent))
         if tuple(images.shape[1:]) != shape:
             raise ValueError(f"its images are {tuple(images.shape[1:])}")

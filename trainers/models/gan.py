@@ -13,7 +13,7 @@ SLOPE = 0.2  # of LeakyReLU, in both networks (Radford et al. 2016, section 3)
 DEEP, WIDE, NARROW = 128, 64, 32
 
 
-class Gan(nn.Module):
+class GanNetworks(nn.Module):
     """A generator and a discriminator of images [N, C, H, W] in -1…1.
 
     Attributes:
@@ -34,7 +34,7 @@ class Gan(nn.Module):
         return images
 
 
-def mlp_gan(shape: Shape, latent: int) -> Gan:
+def mlp_gan(shape: Shape, latent: int) -> GanNetworks:
     """Fully connected: latent-256-512-pixels against pixels-512-256-1, the latter with dropout of 0.3."""
     pixels = math.prod(shape)
     generator = nn.Sequential(
@@ -57,10 +57,10 @@ def mlp_gan(shape: Shape, latent: int) -> Gan:
         nn.Linear(256, 1),
         nn.Flatten(0),
     )
-    return Gan(generator, discriminator, latent)
+    return GanNetworks(generator, discriminator, latent)
 
 
-def dcgan(shape: Shape, latent: int) -> Gan:
+def dcgan(shape: Shape, latent: int) -> GanNetworks:
     """DCGAN (Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional GANs").
 
     Strided and transposed convolutions, BatchNorm in both networks but not where images come in or go out, weights
@@ -101,7 +101,7 @@ def dcgan(shape: Shape, latent: int) -> Gan:
         nn.Linear(DEEP, 1),
         nn.Flatten(0),
     )
-    gan = Gan(generator, discriminator, latent)
+    gan = GanNetworks(generator, discriminator, latent)
     for layer in gan.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(layer.weight, std=0.02)

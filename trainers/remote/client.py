@@ -28,7 +28,7 @@ class Unreachable(RequestError):
 
 
 @dataclass(frozen=True)
-class Job:
+class SubmittedJob:
     """A submitted job.
 
     Attributes:
@@ -87,12 +87,12 @@ class Client:
         except (ValueError, KeyError, TypeError):
             raise RequestError(f"{self.target.url} answers, but is no Ray dashboard; that is on port 8265") from None
 
-    async def job(self, job_id: str) -> Job | None:
+    async def job(self, job_id: str) -> SubmittedJob | None:
         """A job; None where the cluster does not know it."""
         status, text = await self._ask("GET", f"/api/jobs/{quote(job_id)}")
         return None if status == 404 else _read_job(json.loads(text))
 
-    async def jobs(self) -> list[Job]:
+    async def jobs(self) -> list[SubmittedJob]:
         """All submitted jobs that the cluster knows, the oldest first."""
         _, text = await self._ask("GET", "/api/jobs/")
         found = [_read_job(one) for one in json.loads(text) if one["type"] == "SUBMISSION"]
@@ -166,11 +166,11 @@ def last_line(text: str) -> str:
     return (lines[-1] if lines[0].startswith("Traceback") else lines[0]).strip()
 
 
-def _read_job(tree: Mapping[str, Any]) -> Job:
+def _read_job(tree: Mapping[str, Any]) -> SubmittedJob:
     def seconds(key: str) -> float | None:
         return tree[key] / 1000 if tree.get(key) else None
 
-    return Job(
+    return SubmittedJob(
         id=tree["submission_id"],
         status=tree["status"],
         entrypoint=tree.get("entrypoint") or "",

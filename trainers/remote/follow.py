@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from trainers.errors import WorkError
-from trainers.remote.client import Client, Job, Unreachable
+from trainers.remote.client import Client, SubmittedJob, Unreachable
 from trainers.summary import MARK
 
 PATIENCE_SECONDS = 120  # without the dashboard
@@ -17,7 +17,7 @@ ATTEMPTS = 3  # to read the log of a job that has ended: the machine that has it
 Tell = Callable[[str], None]
 
 
-class Log:
+class JobLog:
     """A job's log as it comes, in pieces: its lines go to `write`, without Ray's own and the summary.
 
     Attributes:
@@ -52,7 +52,7 @@ class Log:
             self._write(line + end)
 
 
-async def follow(client: Client, job_id: str, log: Log, tell: Tell) -> Job:
+async def follow(client: Client, job_id: str, log: JobLog, tell: Tell) -> SubmittedJob:
     """Reads a job's log to its end and returns the job, which has ended.
 
     Where the connection breaks, it goes on from where the log stood.
@@ -86,7 +86,7 @@ async def follow(client: Client, job_id: str, log: Log, tell: Tell) -> Job:
     return job
 
 
-async def _find(client: Client, job_id: str, tell: Tell) -> Job:
+async def _find(client: Client, job_id: str, tell: Tell) -> SubmittedJob:
     """The job as it is now, with patience for a dashboard that is away."""
     lost: float | None = None
     while True:
@@ -107,7 +107,7 @@ async def _find(client: Client, job_id: str, tell: Tell) -> Job:
     return job
 
 
-async def _read(client: Client, job_id: str, log: Log) -> bool:
+async def _read(client: Client, job_id: str, log: JobLog) -> bool:
     """Reads on in a log; whether it came to its end."""
     skip = log.length
     try:

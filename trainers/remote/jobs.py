@@ -10,12 +10,23 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from trainers.errors import RequestError, WorkError
-from trainers.remote.client import Client, Job, last_line
-from trainers.remote.follow import PAUSE_SECONDS, Log, Tell
+from trainers.remote.client import Client, SubmittedJob, last_line
+from trainers.remote.follow import PAUSE_SECONDS, JobLog, Tell
 from trainers.remote.follow import follow as follow_log
 from trainers.remote.target import Target, find_target
 
-__all__ = ["Job", "Log", "Target", "Work", "find_target", "follow", "list_jobs", "run_there", "stop", "submit"]
+__all__ = [
+    "JobLog",
+    "SubmittedJob",
+    "Target",
+    "Work",
+    "find_target",
+    "follow",
+    "list_jobs",
+    "run_there",
+    "stop",
+    "submit",
+]
 
 # Ray gives a stopped job 3 s before it kills it, too few to end its record in MLflow. The job's environment decides.
 STOP_SECONDS = {"RAY_JOB_STOP_WAIT_TIME_S": "60"}
@@ -59,7 +70,7 @@ def submit(target: Target, work: Work) -> tuple[str, bool]:
     return _call(submit_it())
 
 
-def follow(target: Target, job_id: str, log: Log, tell: Tell) -> int:
+def follow(target: Target, job_id: str, log: JobLog, tell: Tell) -> int:
     """Follows a job's log to its end and returns its exit code: its command's, 130 if it was stopped.
 
     Ctrl-C and SIGTERM end only the following: KeyboardInterrupt.
@@ -72,7 +83,7 @@ def follow(target: Target, job_id: str, log: Log, tell: Tell) -> int:
         WorkError: the job failed before its command ran, or the cluster went away.
     """
 
-    async def work() -> Job:
+    async def work() -> SubmittedJob:
         async with Client(target) as client:
             await _find(client, job_id)
             return await follow_log(client, job_id, log, tell)
@@ -80,13 +91,13 @@ def follow(target: Target, job_id: str, log: Log, tell: Tell) -> int:
     return _exit_code(_call(work()))
 
 
-def list_jobs(target: Target) -> list[Job]:
+def list_jobs(target: Target) -> list[SubmittedJob]:
     """All jobs that were submitted to the cluster, the oldest first.
 
     Raises RequestError: the cluster cannot be reached, or refuses.
     """
 
-    async def work() -> list[Job]:
+    async def work() -> list[SubmittedJob]:
         async with Client(target) as client:
             await client.version()
             return await client.jobs()
@@ -94,7 +105,7 @@ def list_jobs(target: Target) -> list[Job]:
     return _call(work())
 
 
-def stop(target: Target, job_id: str) -> tuple[Job, bool]:
+def stop(target: Target, job_id: str) -> tuple[SubmittedJob, bool]:
     """Stops a job and waits until it has ended.
 
     Returns:
@@ -103,7 +114,7 @@ def stop(target: Target, job_id: str) -> tuple[Job, bool]:
     Raises RequestError: the cluster cannot be reached, refuses, or does not know the job.
     """
 
-    async def work() -> tuple[Job, bool]:
+    async def work() -> tuple[SubmittedJob, bool]:
         async with Client(target) as client:
             job = await _find(client, job_id)
             ran = not job.has_ended
@@ -134,7 +145,7 @@ def run_there(target: Target, argv: Sequence[str], env: Mapping[str, str]) -> tu
     name = f"{'-'.join(argv[:2])}-{secrets.token_hex(4)}"  # each time anew
     said: list[str] = []
     job_id, _ = submit(target, Work(name, argv, env))
-    code = follow(target, job_id, Log(job_id, said.append), lambda line: None)
+    code = follow(target, job_id, JobLog(job_id, said.append), lambda line: None)
     return code, "".join(said)
 
 
@@ -162,7 +173,7 @@ async def _submit(client: Client, work: Work) -> tuple[str, bool]:
             await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def _find(client: Client, job_id: str) -> Job:
+async def _find(client: Client, job_id: str) -> SubmittedJob:
     job = await client.job(job_id)
     if job is None:
         await client.version()
@@ -173,7 +184,7 @@ async def _find(client: Client, job_id: str) -> Job:
     return job
 
 
-def _exit_code(job: Job) -> int:
+def _exit_code(job: SubmittedJob) -> int:
     if job.status == "STOPPED":
         return 130
     if job.status == "FAILED" and job.exit_code is None:

@@ -104,7 +104,7 @@ def follow(where: Where, target: remote.Target, job_id: str, place: Path | None,
 
     Raises TrainersError: as `remote.follow` has it.
     """
-    log = remote.Log(job_id, _write)
+    log = remote.JobLog(job_id, _write)
     try:
         code = remote.follow(target, job_id, log, tell)
     except KeyboardInterrupt:

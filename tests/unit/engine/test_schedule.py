@@ -10,7 +10,7 @@ from torch import nn
 
 from trainers import experiment as schema
 from trainers.engine.optim import make_optimizer
-from trainers.engine.schedule import Schedule
+from trainers.engine.schedule import LrSchedule
 
 EPOCHS, STEPS = 5, 4
 LOSSES = [1.0, 2.0, 2.0, 0.5, 2.0]  # of validation: plateau with patience 0 drops after epochs 2, 3 and 5
@@ -49,7 +49,7 @@ class Run:
     def __post_init__(self) -> None:
         self.parameters = [[nn.Parameter(torch.ones(2))] for _ in range(3)]
         self.moved = make_optimizer(self.optimizer, self.parameters)
-        self.moves = Schedule(self.schedule, self.moved, epochs=self.epochs, steps=self.steps)
+        self.moves = LrSchedule(self.schedule, self.moved, epochs=self.epochs, steps=self.steps)
 
     def train(self, stop: int | None = None) -> "Run":
         """Goes on to a place in the run: an epoch has a place for each step and one for its end."""
