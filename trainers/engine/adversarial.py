@@ -15,6 +15,7 @@ from trainers.data.training_batches import TrainingBatches
 from trainers.engine.learner import Learner, Part
 from trainers.engine.micro_batch import AutoMicroBatch
 from trainers.engine.optim import make_optimizer
+from trainers.engine.precision import autocast
 from trainers.engine.rollback import rehearsal
 from trainers.engine.schedule import LrSchedule
 from trainers.engine.world import distribute
@@ -190,7 +191,7 @@ class Adversarial(Learner):
         pieces = iter(codes.tensor_split(-(-len(batch) // size)))
 
         def measure(part: Part) -> tuple[torch.Tensor, torch.Tensor]:
-            with self._autocast():
+            with autocast(self.world.device, self.dtype):
                 with torch.no_grad():
                     fake = self.gan.generator(next(pieces))
                 self.micro_batch.entered()
@@ -208,7 +209,7 @@ class Adversarial(Learner):
         make = models["generator"]
 
         def measure(part: Part) -> tuple[torch.Tensor, torch.Tensor]:
-            with self._autocast():
+            with autocast(self.world.device, self.dtype):
                 self.micro_batch.entered()
                 loss = self.loss.generator(self.gan.discriminator(make(part[0])))
             return loss, loss.detach().double()

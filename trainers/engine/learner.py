@@ -14,7 +14,7 @@ from trainers.data.training_batches import TrainingBatches
 from trainers.engine.ema import Ema
 from trainers.engine.inference import InferenceBatches
 from trainers.engine.micro_batch import AutoMicroBatch
-from trainers.engine.precision import autocast, choose_dtype
+from trainers.engine.precision import choose_dtype
 from trainers.engine.world import synchronised
 from trainers.experiment import Experiment
 
@@ -166,6 +166,3 @@ class Learner(ABC):
             total = counted if total is None else total + counted
         assert total is not None
         return total
-
-    def _autocast(self) -> torch.autocast:
-        return autocast(self.world.device, self.dtype)

@@ -13,6 +13,7 @@ from trainers.data.training_batches import TrainingBatches
 from trainers.engine.learner import Learner, Part
 from trainers.engine.micro_batch import AutoMicroBatch
 from trainers.engine.optim import make_optimizer
+from trainers.engine.precision import autocast
 from trainers.engine.rollback import rehearsal
 from trainers.engine.schedule import LrSchedule
 from trainers.engine.world import distribute
@@ -100,7 +101,7 @@ class Supervised(Learner):
             inputs, given = self.samples.take(chosen)
             inputs = self.samples.normalise(inputs)
             targets = self.task.targets(inputs, given)
-            with self._autocast():
+            with autocast(self.world.device, self.dtype):
                 outputs = network(inputs)
             return self.task.tally(outputs, targets), self.task.answers(outputs, targets) if answers else None
 
@@ -169,7 +170,7 @@ class Supervised(Learner):
             inputs, given = part
             self.micro_batch.entered()
             targets = self.task.targets(inputs, given)
-            with self._autocast():
+            with autocast(self.world.device, self.dtype):
                 outputs = network(inputs)
             return self.task.loss(outputs.float(), targets), self.task.tally(outputs, targets)
 

@@ -47,11 +47,15 @@ class World:
 
     def largest(self, number: int) -> int:
         """The largest of all ranks' numbers. The devices are not waited for."""
-        return self._over_hosts(number, dist.ReduceOp.MAX)
+        if self.size == 1:
+            return number
+        box = torch.tensor(number)
+        dist.all_reduce(box, dist.ReduceOp.MAX, group=_hosts(dist.group.WORLD))
+        return int(box.item())
 
     def smallest(self, number: int) -> int:
         """The smallest of all ranks' numbers."""
-        return self._over_hosts(number, dist.ReduceOp.MIN)
+        return -self.largest(-number)
 
     def dict_from_first(self, values: dict[str, float] | None) -> dict[str, float]:
         """Rank 0's numbers by name, on every rank; the others give None.
@@ -95,13 +99,6 @@ class World:
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         dist.all_gather(parts, padded)
         return torch.stack(parts, dim=1).flatten(0, 1)[:total]
-
-    def _over_hosts(self, number: int, operation: Any) -> int:
-        if self.size == 1:
-            return number
-        box = torch.tensor(number)
-        dist.all_reduce(box, operation, group=_hosts(dist.group.WORLD))
-        return int(box.item())
 
 
 def distribute(module: nn.Module, world: World) -> nn.Module:
