@@ -1,4 +1,4 @@
-"""The folder of a run or a sweep: its name, where it lies, its saved experiment, its lasting copy on S3."""
+"""The folder of a run or a sweep: its name, its lock, its saved experiment, its lasting copy on S3."""
 
 import re
 import secrets
@@ -62,13 +62,17 @@ class RunFolder:
                 or MLflow cannot be asked.
         """
         home = Mirror.of(experiment.storage, storage, storage / kind.home)
-        name = _find_there if home.url is not None else _find_here
-        return cls(name(reference, experiment, home, kind), experiment.storage, storage, kind)
+        look = _find_there if home.url is not None else _find_here
+        return cls(look(reference, experiment, home, kind), experiment.storage, storage, kind)
 
     @property
     def run_id(self) -> str | None:
         """Of the MLflow run; None before there is one."""
         return tracking.run_id_of(self.path)
+
+    def require_free(self) -> None:
+        """Raises RequestError if another process has its lock, which is that of its journal."""
+        tracking.require_free(self.path)
 
     def keep(self, experiment: Experiment) -> None:
         """Saves the resolved experiment, whole or not at all."""
@@ -107,11 +111,11 @@ def _find_there(reference: str, experiment: Experiment, home: Mirror, kind: Kind
     if name not in names and re.fullmatch("[0-9a-f]{32}", reference):
         uri = tracking.tracking_uri(experiment.tracking.uri, home.folder.parent)
         name = tracking.run_name(uri, reference) or reference
-    folder = home.folder / name
+    folder = RunFolder(name, experiment.storage, home.folder.parent, kind)
     if name in names:
-        tracking.require_free(folder)
+        folder.require_free()
         home.pull(f"{name}/")
-    if name not in names or not (folder / kind.saved).exists():
+    if name not in names or not folder.saved.exists():
         raise _unknown(reference, home.url, kind, sorted(names, key=lambda known: known.split("-")[-3:]))
     return name
 
