@@ -26,8 +26,8 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP) ## train the main job on drawn cats and dogs, with two workers, and register the best weights
 	@$(BIN)/python jobs/catsdogs.py train --scale.workers 2
 
-test: $(STAMP) ## all tests (ORDER=random: in an order of its own, which its first lines name)
-	@$(BIN)/python -m pytest $(if $(filter random,$(ORDER)),-p randomly)
+test: $(STAMP) ## all tests (ORDER=random: in another order; ORDER=N: in that of seed N)
+	@$(BIN)/python -m pytest $(if $(ORDER),-p randomly $(if $(filter-out random,$(ORDER)),--randomly-seed=$(ORDER)))
 
 check: $(STAMP) ## ruff, ruff format, mypy --strict
 	@$(BIN)/ruff check .
