@@ -215,7 +215,6 @@ def test_a_vgg_as_large_as_it_is_can_be_planned(preset, place, photos):
     assert "of them trained" in output, "the head alone"
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize(("job", "preset"), COMPARISONS)
 def test_a_comparison_trains_each_value_and_records_a_table_and_a_picture(job, preset, call, tmp_path, tiny, photos):
     flags = ("--preset", preset, *data_flags(job, tiny, photos), *QUICK, "--training.epochs", EPOCHS)
